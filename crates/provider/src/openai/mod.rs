@@ -1,0 +1,198 @@
+//! OpenAI's Videos API, and the servers of its shape: vLLM-Omni, SGLang, the LiteLLM proxy.
+//!
+//! Source: `openapi.yaml` of openai/openai-openapi, `/videos`. The hosted API was shut on 2026-09-24; the shape lives on.
+
+mod wire;
+
+use std::time::{Duration, SystemTime};
+
+use bytes::{Bytes, BytesMut};
+use reqwest::{Client, RequestBuilder, Response, StatusCode, Url, multipart::Form, redirect};
+
+use crate::{Cause, Content, Provider, ReadError, Submission, SubmitError, Variant, Video, retry_after::retry_after};
+
+/// The most that an answer in JSON may have: a page of the list with a hundred of the longest prompts.
+const LARGEST_ANSWER: usize = 16 * 1024 * 1024;
+
+/// How many pages of the list are read.
+const PAGES: usize = 10;
+
+/// A server of OpenAI's Videos API.
+#[derive(Clone)]
+pub struct OpenAi {
+    /// For submissions: never a connection that was used before (the far end may be closing it), never a redirect.
+    once: Client,
+    /// For reads.
+    reads: Client,
+    timeout: Duration,
+    base_url: Url,
+    api_key: String,
+}
+
+/// The base URL can't be used.
+#[derive(Debug, thiserror::Error)]
+#[error("the base URL is not an http or https URL")]
+pub struct InvalidBaseUrl;
+
+impl OpenAi {
+    /// `base_url` is like `https://api.openai.com/v1`. `timeout` bounds each call, and each piece of a file.
+    ///
+    /// # Errors
+    /// When the URL is none, or the HTTP client can't be built.
+    pub fn new(base_url: &str, api_key: &str, timeout: Duration) -> Result<Self, Cause> {
+        let mut base_url = Url::parse(base_url).map_err(|_| InvalidBaseUrl)?;
+        if !matches!(base_url.scheme(), "http" | "https") || base_url.cannot_be_a_base() {
+            return Err(InvalidBaseUrl.into());
+        }
+        base_url.path_segments_mut().map_err(|()| InvalidBaseUrl)?.pop_if_empty();
+        // Shorter than the whole: what fails to connect in time has certainly sent nothing.
+        let client = || Client::builder().connect_timeout(timeout / 2).retry(reqwest::retry::never());
+        let once = client().redirect(redirect::Policy::none()).pool_max_idle_per_host(0).build()?;
+        let reads = client().redirect(redirect::Policy::limited(3)).read_timeout(timeout).build()?;
+        Ok(Self { once, reads, timeout, base_url, api_key: api_key.to_owned() })
+    }
+
+    /// The same server with another key.
+    #[must_use]
+    pub fn with_api_key(&self, api_key: &str) -> Self {
+        Self { api_key: api_key.to_owned(), ..self.clone() }
+    }
+
+    fn url(&self, path: &[&str]) -> Url {
+        let mut url = self.base_url.clone();
+        if let Ok(mut segments) = url.path_segments_mut() {
+            segments.extend(path);
+        }
+        url
+    }
+
+    async fn get(&self, url: Url) -> Result<Response, ReadError> {
+        let response = self.reads.get(url).bearer_auth(&self.api_key).send().await.map_err(unavailable)?;
+        match response.status() {
+            status if status.is_success() => Ok(response),
+            StatusCode::NOT_FOUND | StatusCode::GONE => Err(ReadError::NotFound),
+            status => Err(ReadError::Unavailable {
+                retry_after: retry_after(response.headers(), SystemTime::now()),
+                source: format!("it answered {status}").into(),
+            }),
+        }
+    }
+
+    async fn get_json<T: serde::de::DeserializeOwned>(&self, url: Url) -> Result<T, ReadError> {
+        let read = async {
+            let response = self.get(url).await?;
+            let body = whole(response).await.map_err(unavailable)?;
+            serde_json::from_slice(&body).map_err(unavailable)
+        };
+        // The client's own time-out is for each piece: this one is for the whole answer.
+        bounded(self.timeout, read).await?
+    }
+}
+
+impl Provider for OpenAi {
+    async fn submit(&self, submission: &Submission<'_>) -> Result<Video, SubmitError> {
+        // Multipart is what all servers of this shape take; JSON is not.
+        let form = [
+            ("prompt", submission.prompt),
+            ("model", submission.model),
+            ("seconds", submission.seconds),
+            ("size", submission.size),
+        ]
+        .into_iter()
+        .fold(Form::new(), |form, (name, value)| form.text(name, value.to_owned()));
+        let request: RequestBuilder = self.once.post(self.url(&["videos"])).bearer_auth(&self.api_key);
+        let response = request.multipart(form).timeout(self.timeout).send().await.map_err(|error| {
+            if error.is_connect() || error.is_builder() {
+                SubmitError::NotTaken { retry_after: None, source: error.into() }
+            } else {
+                SubmitError::Unknown(error.into())
+            }
+        })?;
+        let status = response.status();
+        let retry_after = retry_after(response.headers(), SystemTime::now());
+        let not_taken = match status {
+            StatusCode::TOO_MANY_REQUESTS => true,
+            StatusCode::SERVICE_UNAVAILABLE => retry_after.is_some(),
+            _ => false,
+        };
+        if not_taken {
+            return Err(SubmitError::NotTaken { retry_after, source: format!("it answered {status}").into() });
+        }
+        if status.is_client_error() {
+            let body = whole(response).await.unwrap_or_default();
+            return Err(SubmitError::Refused(wire::refusal(status.as_u16(), &body)));
+        }
+        if !status.is_success() {
+            return Err(SubmitError::Unknown(format!("it answered {status}").into()));
+        }
+        let body = whole(response).await.map_err(SubmitError::Unknown)?;
+        let video: wire::Video = serde_json::from_slice(&body).map_err(|error| SubmitError::Unknown(error.into()))?;
+        Ok(video.into())
+    }
+
+    async fn video(&self, id: &str) -> Result<Video, ReadError> {
+        self.get_json::<wire::Video>(self.url(&["videos", id])).await.map(Video::from)
+    }
+
+    async fn videos_since(&self, since: i64) -> Result<Vec<Video>, ReadError> {
+        let mut found: Vec<Video> = Vec::new();
+        for _ in 0..PAGES {
+            let mut url = self.url(&["videos"]);
+            url.query_pairs_mut().append_pair("limit", "100").append_pair("order", "desc");
+            if let Some(last) = found.last() {
+                url.query_pairs_mut().append_pair("after", &last.id);
+            }
+            let page: wire::Page = self.get_json(url).await?;
+            let before = found.len();
+            // A server that does not know `after` gives the first page again.
+            for video in page.data.into_iter().map(Video::from) {
+                if !found.iter().any(|known| known.id == video.id) {
+                    found.push(video);
+                }
+            }
+            let reached = found.last().is_some_and(|last| last.created_at.is_some_and(|at| at < since));
+            if !page.has_more || reached || found.len() == before {
+                break;
+            }
+        }
+        found.retain(|video| video.created_at.is_some_and(|at| at >= since));
+        Ok(found)
+    }
+
+    async fn content(&self, id: &str, variant: Variant) -> Result<Content, ReadError> {
+        let mut url = self.url(&["videos", id, "content"]);
+        if variant == Variant::Thumbnail {
+            url.query_pairs_mut().append_pair("variant", "thumbnail");
+        }
+        let response = bounded(self.timeout, self.get(url)).await??;
+        Ok(Content { response })
+    }
+}
+
+impl std::fmt::Debug for OpenAi {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "OpenAi({})", self.base_url)
+    }
+}
+
+async fn whole(mut response: Response) -> Result<Bytes, Cause> {
+    let mut body = BytesMut::new();
+    while let Some(piece) = response.chunk().await? {
+        if body.len() + piece.len() > LARGEST_ANSWER {
+            return Err("the answer is too large".into());
+        }
+        body.extend_from_slice(&piece);
+    }
+    Ok(body.freeze())
+}
+
+async fn bounded<T>(timeout: Duration, read: impl Future<Output = T>) -> Result<T, ReadError> {
+    tokio::time::timeout(timeout, read).await.map_err(unavailable)
+}
+
+fn unavailable(error: impl Into<Cause>) -> ReadError {
+    ReadError::Unavailable { retry_after: None, source: error.into() }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,13 @@
+//! `GET /api/download`.
+
+use clipbell_aws::{Jobs, Videos};
+use clipbell_job::Clock;
+use download::{App, handle};
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), lambda_runtime::Error> {
+    lambda_runtime::tracing::init_default_subscriber();
+    let sdk = clipbell_aws::load_sdk_config().await;
+    let app = App { jobs: Jobs::from_env(&sdk)?, videos: Videos::from_env(&sdk)?, clock: Clock::system() };
+    clipbell_api::run(app, handle).await
+}
