@@ -45,7 +45,14 @@ fn log(error: &ApiError) {
 
 /// The error and all its sources, in one line.
 fn chain(error: &dyn Error) -> String {
-    std::iter::successors(Some(error), |error| error.source()).map(ToString::to_string).collect::<Vec<_>>().join(": ")
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(error) = source {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        source = error.source();
+    }
+    text
 }
 
 /// `lambda_http` builds a URI from host, path and query, and panics when that is none. Nothing of ours needs the host;
@@ -62,14 +69,15 @@ fn parseable(mut event: LambdaEvent<LambdaRequest>) -> LambdaEvent<LambdaRequest
 }
 
 fn percent_encoded(query: &str) -> String {
+    use std::fmt::Write as _;
     let mut encoded = String::with_capacity(query.len());
     for byte in query.bytes() {
-        match byte {
-            b'"' | b'#' | b'<' | b'>' | b'\\' | b'^' | b'`' | b'{' | b'|' | b'}' => {
-                encoded.push_str(&format!("%{byte:02X}"))
-            }
-            0x21..=0x7e => encoded.push(char::from(byte)),
-            _ => encoded.push_str(&format!("%{byte:02X}")),
+        let is_plain = byte.is_ascii_graphic() && !br##""#<>\^`{|}"##.contains(&byte);
+        if is_plain {
+            encoded.push(char::from(byte));
+        } else {
+            // Writing to a String never fails.
+            let _ = write!(encoded, "%{byte:02X}");
         }
     }
     encoded

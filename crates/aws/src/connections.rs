@@ -5,16 +5,15 @@ use std::{collections::HashMap, time::Duration};
 use aws_config::SdkConfig;
 use aws_sdk_dynamodb::{
     Client,
-    types::{AttributeValue, DeleteRequest, WriteRequest},
+    types::{DeleteRequest, WriteRequest},
 };
 use clipbell_job::{JobId, Millis};
 
 use crate::{
     AwsError,
+    attribute::{Item, n, s},
     env::{self, EnvError},
 };
-
-type Item = HashMap<String, AttributeValue>;
 
 const BY_CONNECTION: &str = "by-connection";
 
@@ -110,8 +109,8 @@ impl Connections {
             .put_item()
             .table_name(&self.table)
             .set_item(Some(key(job_key, connection_id)))
-            .item("since", AttributeValue::N(now.0.to_string()))
-            .item("ttl", AttributeValue::N(now.plus(KEPT_FOR).unix_seconds().to_string()))
+            .item("since", n(now.0))
+            .item("ttl", n(now.plus(KEPT_FOR).unix_seconds()))
             .send()
             .await
             .map(drop)
@@ -176,8 +175,4 @@ fn key(job_key: &str, connection_id: &str) -> Item {
 
 fn connection_key(connection_id: &str) -> String {
     format!("connection#{connection_id}")
-}
-
-fn s(text: &str) -> AttributeValue {
-    AttributeValue::S(text.to_owned())
 }

@@ -1,26 +1,22 @@
 //! The jobs table.
 
-use std::collections::HashMap;
-
 use aws_config::SdkConfig;
 use aws_sdk_dynamodb::{
     Client,
     error::SdkError,
     operation::{put_item::PutItemError, transact_write_items::TransactWriteItemsError},
-    types::{AttributeValue, Put, ReturnValuesOnConditionCheckFailure, TransactWriteItem},
+    types::{Put, ReturnValuesOnConditionCheckFailure, TransactWriteItem},
 };
 use clipbell_job::{Job, JobId, Millis, SHARDS};
 use serde_dynamo::aws_sdk_dynamodb_1::{from_item, to_item};
 
 use crate::{
     AwsError,
+    attribute::{Item, n, s},
     env::{self, EnvError},
 };
 
-type Item = HashMap<String, AttributeValue>;
-
 const TABLE: &str = "jobs";
-const BY_VIDEO_ID: &str = "by-video-id";
 const OPEN_JOBS: &str = "open-jobs";
 
 /// The jobs table: one row a job under `jobId`, and one row `video#<id>` for each video that a job owns.
@@ -183,8 +179,8 @@ impl Jobs {
         }
     }
 
-    /// The job that owns this video, when one does.
-    pub async fn owner_of(&self, video_id: &str) -> Result<Option<String>, AwsError> {
+    /// The job that has this video, when one does (a consistent read).
+    pub async fn owner_of(&self, video_id: &str) -> Result<Option<JobId>, AwsError> {
         let answer = self
             .client
             .get_item()
@@ -194,22 +190,7 @@ impl Jobs {
             .send()
             .await
             .map_err(|error| AwsError::call("GetItem (video owner)", error))?;
-        Ok(answer.item.and_then(|item| item.get("ownedBy")?.as_s().ok().cloned()))
-    }
-
-    /// The jobs whose video this is; the index lags behind the table.
-    pub async fn with_video(&self, video_id: &str) -> Result<Vec<JobId>, AwsError> {
-        let answer = self
-            .client
-            .query()
-            .table_name(&self.table)
-            .index_name(BY_VIDEO_ID)
-            .key_condition_expression("videoId = :id")
-            .expression_attribute_values(":id", s(video_id))
-            .send()
-            .await
-            .map_err(|error| AwsError::call("Query (jobs by video)", error))?;
-        Ok(answer.items().iter().filter_map(job_id_of).collect())
+        Ok(answer.item.and_then(|item| item.get("ownedBy")?.as_s().ok()?.parse().ok()))
     }
 
     /// The unfinished jobs that were to be looked at before `before`, a shard after the other, at most `limit` of each.
@@ -293,12 +274,4 @@ fn overdue_of(item: &Item) -> Option<Overdue> {
 
 fn video_key(video_id: &str) -> String {
     format!("video#{video_id}")
-}
-
-fn s(text: &str) -> AttributeValue {
-    AttributeValue::S(text.to_owned())
-}
-
-fn n(number: impl ToString) -> AttributeValue {
-    AttributeValue::N(number.to_string())
 }

@@ -2,6 +2,7 @@
 //!
 //! Each type here is one resource of `template.yaml` and speaks in the product's own terms.
 
+mod attribute;
 mod connections;
 pub mod env;
 mod error;

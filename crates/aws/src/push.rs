@@ -56,7 +56,7 @@ impl Push {
         let data = Blob::new(message);
         match self.client.post_to_connection().connection_id(connection_id).data(data).send().await {
             Ok(_) => Posted::Sent,
-            Err(error) if error.as_service_error().is_some_and(|e| e.is_gone_exception()) => Posted::Gone,
+            Err(error) if error.as_service_error().is_some_and(aws_sdk_apigatewaymanagement::operation::post_to_connection::PostToConnectionError::is_gone_exception) => Posted::Gone,
             Err(error) => Posted::Failed(AwsError::call("PostToConnection", error)),
         }
     }
@@ -65,7 +65,7 @@ impl Push {
     pub async fn close(&self, connection_id: &str) -> Result<(), AwsError> {
         match self.client.delete_connection().connection_id(connection_id).send().await {
             Ok(_) => Ok(()),
-            Err(error) if error.as_service_error().is_some_and(|e| e.is_gone_exception()) => Ok(()),
+            Err(error) if error.as_service_error().is_some_and(aws_sdk_apigatewaymanagement::operation::delete_connection::DeleteConnectionError::is_gone_exception) => Ok(()),
             Err(error) => Err(AwsError::call("DeleteConnection", error)),
         }
     }

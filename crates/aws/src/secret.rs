@@ -64,7 +64,7 @@ impl Secret {
                     match fetch(client, arn).await {
                         Ok(value) => *kept = Kept { value, since: Instant::now() },
                         Err(error) => {
-                            tracing::warn!(%error, "Secrets Manager did not answer: the secret's last value stays in use")
+                            tracing::warn!(%error, "Secrets Manager did not answer: the secret's last value stays in use");
                         }
                     }
                 }

@@ -1,12 +1,9 @@
 //! The audit trail: every webhook that came in with a good signature.
 
-use std::{collections::HashMap, time::Duration};
+use std::time::Duration;
 
 use aws_config::SdkConfig;
-use aws_sdk_dynamodb::{
-    Client,
-    types::{AttributeValue, ReturnValue},
-};
+use aws_sdk_dynamodb::{Client, types::ReturnValue};
 use clipbell_job::{JobId, Millis};
 use clipbell_webhook::{Event, WebhookId};
 use serde::{Deserialize, Serialize};
@@ -14,10 +11,9 @@ use serde_dynamo::aws_sdk_dynamodb_1::from_item;
 
 use crate::{
     AwsError,
+    attribute::{Item, n, s},
     env::{self, EnvError},
 };
-
-type Item = HashMap<String, AttributeValue>;
 
 const TABLE: &str = "webhook events";
 const BY_DAY: &str = "by-day";
@@ -190,7 +186,13 @@ impl WebhookEvents {
         }
         match update.update_expression(set).send().await {
             Ok(_) => Ok(()),
-            Err(error) if error.as_service_error().is_some_and(|e| e.is_conditional_check_failed_exception()) => Ok(()),
+            Err(error)
+                if error.as_service_error().is_some_and(
+                    aws_sdk_dynamodb::operation::update_item::UpdateItemError::is_conditional_check_failed_exception,
+                ) =>
+            {
+                Ok(())
+            }
             Err(error) => Err(AwsError::call("UpdateItem (webhook outcome)", error)),
         }
     }
@@ -245,12 +247,4 @@ impl WebhookEvents {
         };
         Ok(answer.items().iter().filter_map(event).collect())
     }
-}
-
-fn s(text: &str) -> AttributeValue {
-    AttributeValue::S(text.to_owned())
-}
-
-fn n(number: impl ToString) -> AttributeValue {
-    AttributeValue::N(number.to_string())
 }

@@ -126,7 +126,7 @@ async fn create(app: &App, job_id: JobId, wanted: GenerateRequest) -> Result<Job
     match app.queue.send_next_look(&job, now).await {
         Ok(()) => tracing::info!(job_id = %job.id(), "job created"),
         Err(error) => {
-            tracing::warn!(job_id = %job.id(), error = &error as &dyn std::error::Error, "job created, its worker not called")
+            tracing::warn!(job_id = %job.id(), error = &error as &dyn std::error::Error, "job created, its worker not called");
         }
     }
     Ok(job)

@@ -36,7 +36,7 @@ pub async fn handle(app: &App, request: Request) -> Result<Response<Body>, ApiEr
         return Err(ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", message));
     }
     let now = app.clock.now();
-    let header = |name: &str| request.headers().get(name).map(|value| value.as_bytes());
+    let header = |name: &str| request.headers().get(name).map(lambda_http::http::HeaderValue::as_bytes);
     let headers = Headers {
         id: header("webhook-id"),
         timestamp: header("webhook-timestamp"),

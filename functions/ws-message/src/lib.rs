@@ -77,9 +77,8 @@ async fn answer(app: &App, connection: &str, message: &ServerMessage<'_>) -> Res
     // Our own types: maps with text keys, which always serialize.
     let bytes = serde_json::to_vec(message).unwrap_or_default();
     match app.push.post(connection, &bytes).await {
-        Posted::Sent => Ok(()),
-        // The browser left before its answer; what it subscribed to goes with `$disconnect`, or at the next post.
-        Posted::Gone => Ok(()),
+        // Gone: it left before its answer; what it subscribed to goes with `$disconnect`, or at the next post.
+        Posted::Sent | Posted::Gone => Ok(()),
         Posted::Failed(error) => Err(error),
     }
 }

@@ -1,4 +1,4 @@
-//! OpenAI's Videos API, and the servers of its shape: vLLM-Omni, SGLang, the LiteLLM proxy.
+//! OpenAI's Videos API, and the servers of its shape: vLLM-Omni, `SGLang`, the `LiteLLM` proxy.
 //!
 //! Source: `openapi.yaml` of openai/openai-openapi, `/videos`. The hosted API was shut on 2026-09-24; the shape lives on.
 

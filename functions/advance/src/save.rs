@@ -1,0 +1,157 @@
+//! Saving a finished video to the bucket.
+
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use clipbell_aws::{AwsError, VideoUpload};
+use clipbell_job::{AttemptId, JobId, OpenJob, Stage, StoredVideo};
+use clipbell_provider::{Content, Provider, ReadError, Variant};
+
+use crate::{LEASE_MARGIN, Step, Worker, failure, mp4, schedule};
+
+/// How often a file that is no whole MP4, or is not there, is fetched again before the job fails.
+const BAD_FILE_BELIEVED_AFTER: u32 = 3;
+
+/// How long a thumbnail may take: the video may be waiting for it.
+const THUMBNAIL_WITHIN: Duration = Duration::from_secs(5);
+
+/// The largest thumbnail, in bytes.
+const LARGEST_THUMBNAIL: usize = 5 * 1024 * 1024;
+
+/// Why a save did not succeed.
+#[derive(Debug, thiserror::Error)]
+enum SaveError {
+    /// What came is not a whole MP4.
+    #[error("the provider's file is no whole video")]
+    Invalid(#[from] mp4::InvalidMp4),
+    /// Fetching it broke off.
+    #[error("the video could not be fetched")]
+    Fetch(#[from] ReadError),
+    /// Storing it did not work.
+    #[error("the video could not be stored")]
+    Store(#[from] AwsError),
+    /// The invocation has not enough time left.
+    #[error("the save took too long")]
+    OutOfTime,
+}
+
+impl<P: Provider> Worker<'_, P> {
+    /// ```text
+    /// webhook and look at once                           a worker that dies
+    /// A: claim (rev 5 → 6) ──▶ upload ──▶ completed      A: claim (rev 5 → 6) ──▶ upload ──▶ ✗
+    /// B: claim (rev 5 → 6) ──▶ lost: nothing is fetched  B: after A's lease: claim, upload under a key of its own
+    /// ```
+    pub(crate) async fn save(&self, job: OpenJob) -> Result<Step, AwsError> {
+        let attempt = AttemptId::random();
+        let claim = job.claim_save(attempt.clone(), self.lease_until(), self.now());
+        let claim = match self.write(claim).await? {
+            Step::Written(claim) => claim,
+            lost => return Ok(lost),
+        };
+        let Ok(job) = claim.open() else { return Ok(Step::Nothing) };
+        let video_id = job.video_id().unwrap_or_default();
+        // A thumbnail that can't be had fails nothing.
+        let (saved, thumbnail_key) = tokio::join!(
+            self.store_video(&job, video_id, &attempt),
+            self.store_thumbnail(job.id(), video_id, &attempt)
+        );
+        let now = self.now();
+        let next = match saved {
+            Ok((key, bytes)) => {
+                let expires_at = now.plus(self.deadlines().video);
+                job.completed(StoredVideo { key, bytes, thumbnail_key, expires_at }, self.deadlines(), now)
+            }
+            Err(error) => {
+                let cause: &dyn std::error::Error = &error;
+                tracing::warn!(job_id = %job.id(), video_id, error = cause, "not saved");
+                let failed_saves = failed_saves(&job);
+                let believed = failed_saves >= BAD_FILE_BELIEVED_AFTER;
+                match error {
+                    SaveError::Invalid(_) if believed => job.failed(failure::invalid_video(), self.deadlines(), now),
+                    SaveError::Fetch(ReadError::NotFound) if believed => {
+                        job.failed(failure::video_lost(), self.deadlines(), now)
+                    }
+                    _ if self.is_late(&job) => job.failed(failure::timeout(), self.deadlines(), now),
+                    error => {
+                        let next = self.next(&job, schedule::retry_delay(failed_saves, None));
+                        job.save_failed(&error.to_string(), next, now)
+                    }
+                }
+            }
+        };
+        self.insist(|| self.write(next.clone())).await
+    }
+
+    async fn store_video(
+        &self,
+        job: &OpenJob,
+        video_id: &str,
+        attempt: &AttemptId,
+    ) -> Result<(String, u64), SaveError> {
+        let mut content = self.provider.content(video_id, Variant::Video).await?;
+        let key = format!("videos/{}/{attempt}.mp4", job.id());
+        let mut upload = self.app.videos.upload(key.clone(), "video/mp4");
+        let left = self.until.minus(LEASE_MARGIN).since(self.now());
+        let copied = tokio::time::timeout(left, copy(&mut content, &mut upload)).await;
+        match copied.unwrap_or(Err(SaveError::OutOfTime)) {
+            Ok(()) => Ok((key, upload.finish().await?)),
+            Err(error) => {
+                upload.abort().await;
+                Err(error)
+            }
+        }
+    }
+
+    async fn store_thumbnail(&self, job_id: &JobId, video_id: &str, attempt: &AttemptId) -> Option<String> {
+        let store = async {
+            let mut content = self.provider.content(video_id, Variant::Thumbnail).await?;
+            let (ending, media_type) = match content.media_type().as_deref() {
+                Some("image/webp") => ("webp", "image/webp"),
+                Some("image/png") => ("png", "image/png"),
+                _ => ("jpg", "image/jpeg"),
+            };
+            let Some(picture) = small(&mut content).await? else { return Ok(None) };
+            let key = format!("videos/{job_id}/{attempt}.{ending}");
+            self.app.videos.put(&key, media_type, picture).await?;
+            Ok::<_, SaveError>(Some(key))
+        };
+        match tokio::time::timeout(THUMBNAIL_WITHIN, store).await {
+            Ok(Ok(key)) => key,
+            Ok(Err(error)) => {
+                let error: &dyn std::error::Error = &error;
+                tracing::info!(%job_id, video_id, error, "no thumbnail");
+                None
+            }
+            Err(_) => {
+                tracing::info!(%job_id, video_id, "no thumbnail in time");
+                None
+            }
+        }
+    }
+}
+
+/// Copies the whole file, in constant memory, and checks on the way that it is one.
+async fn copy(content: &mut Content, upload: &mut VideoUpload) -> Result<(), SaveError> {
+    let mut boxes = mp4::Boxes::default();
+    while let Some(piece) = content.next().await? {
+        boxes.read(&piece)?;
+        upload.write(piece).await?;
+    }
+    boxes.finish().map_err(SaveError::Invalid)
+}
+
+/// A whole file, or none when it is empty or larger than any thumbnail.
+async fn small(content: &mut Content) -> Result<Option<Bytes>, ReadError> {
+    let mut file = BytesMut::new();
+    while let Some(piece) = content.next().await? {
+        if file.len() + piece.len() > LARGEST_THUMBNAIL {
+            return Ok(None);
+        }
+        file.extend_from_slice(&piece);
+    }
+    Ok((!file.is_empty()).then(|| file.freeze()))
+}
+
+fn failed_saves(job: &OpenJob) -> u32 {
+    if let Stage::Saving { failed_saves, .. } = *job.stage() { failed_saves } else { 0 }
+}

@@ -1,0 +1,159 @@
+//! Submitting a job, and finding it again when nobody knows whether it was taken.
+
+use std::time::Duration;
+
+use clipbell_aws::{AwsError, Submitted};
+use clipbell_job::{AttemptId, Job, Millis, OpenJob};
+use clipbell_provider::{Provider, Submission, SubmitError, Video};
+
+use crate::{Step, Worker, failure, schedule};
+
+/// By how much the provider's clock may differ from ours.
+const CLOCK_SKEW: Duration = Duration::from_secs(10);
+
+/// How long an answered submission may take to be written, on top of the provider's time-out.
+const WRITTEN_WITHIN: Duration = Duration::from_secs(5);
+
+/// What the provider's list says of a submission whose outcome is unknown.
+enum Found {
+    /// This is it.
+    One(Video),
+    /// It may still show.
+    NotYet,
+    /// It can't be told.
+    Unclear,
+}
+
+impl<P: Provider> Worker<'_, P> {
+    /// ```text
+    /// two workers, one job                            a worker that dies
+    /// A: claim (rev 1 → 2) ──▶ submit ──▶ written     A: claim (rev 1 → 2) ──▶ submit ──▶ ✗
+    /// B: claim (rev 1 → 2) ──▶ lost: no submission    B: after A's lease: find it in the list, or give up
+    /// ```
+    pub(crate) async fn submit(&self, job: OpenJob, refusals: u32) -> Result<Step, AwsError> {
+        if self.is_late(&job) {
+            return self.write(job.failed(failure::timeout(), self.deadlines(), self.now())).await;
+        }
+        let claim = job.claim_submission(AttemptId::random(), self.lease_until(), self.now());
+        let claim = match self.write(claim).await? {
+            Step::Written(claim) => claim,
+            lost => return Ok(lost),
+        };
+        let Ok(job) = claim.open() else { return Ok(Step::Nothing) };
+        let submitted = self.provider.submit(&submission_of(&job)).await;
+        let now = self.now();
+        let next = match submitted {
+            Ok(video) => return self.write_submitted(&job, &video).await,
+            Err(error) => {
+                let cause: &dyn std::error::Error = &error;
+                tracing::warn!(job_id = %job.id(), error = cause, "not submitted");
+                match error {
+                    SubmitError::NotTaken { retry_after, .. } => {
+                        let next = self.next(&job, schedule::retry_delay(refusals, retry_after));
+                        job.submission_not_taken(refusals.saturating_add(1), next, now)
+                    }
+                    SubmitError::Refused(error) => job.failed(error, self.deadlines(), now),
+                    SubmitError::Unknown(_) => job.submission_unknown(self.next(&job, self.settled_after()), now),
+                }
+            }
+        };
+        self.insist(|| self.write(next.clone())).await
+    }
+
+    /// Looks for a submission of unknown outcome in the provider's list.
+    pub(crate) async fn find_again(
+        &self,
+        job: OpenJob,
+        claimed_at: Millis,
+        unknown_since: Option<Millis>,
+    ) -> Result<Step, AwsError> {
+        let Some(unknown_since) = unknown_since else {
+            // The claim's worker is gone without a word.
+            return self.write(job.submission_unknown(self.next(&job, schedule::FIRST_LOOK), self.now())).await;
+        };
+        let found = match self.provider.videos_since(claimed_at.minus(CLOCK_SKEW).unix_seconds()).await {
+            Ok(videos) => self.pick(&job, videos, unknown_since).await?,
+            Err(error) => {
+                let error: &dyn std::error::Error = &error;
+                tracing::warn!(job_id = %job.id(), error, "the provider's list could not be read");
+                Found::NotYet
+            }
+        };
+        match found {
+            Found::One(video) => self.write_submitted(&job, &video).await,
+            Found::NotYet if !self.is_late(&job) => {
+                let next = self.next(&job, schedule::look_delay(self.now().since(unknown_since)));
+                self.write(job.submission_still_unknown(next, self.now())).await
+            }
+            Found::NotYet | Found::Unclear => {
+                self.write(job.failed(failure::submit_outcome_unknown(), self.deadlines(), self.now())).await
+            }
+        }
+    }
+
+    /// The one video that can only be this job's: asked for in the same words, created while the claim was held, and
+    /// nobody else's. A video that is younger than a submission and its write can take may be another job's that is
+    /// just being written, so it is left alone until it has settled.
+    async fn pick(&self, job: &Job, videos: Vec<Video>, unknown_since: Millis) -> Result<Found, AwsError> {
+        let asked = submission_of(job);
+        let latest = unknown_since.plus(CLOCK_SKEW).unix_seconds();
+        let mut candidates = Vec::new();
+        for video in videos {
+            let Some(created_at) = video.created_at.filter(|at| *at <= latest && video.is_of(&asked)) else { continue };
+            let owner = self.app.jobs.owner_of(&video.id).await?;
+            if owner.is_none_or(|owner| owner == *job.id()) {
+                candidates.push((created_at, video));
+            }
+        }
+        let settled = self.now().minus(self.settled_after()).unix_seconds();
+        if candidates.iter().any(|(created_at, _)| *created_at > settled) {
+            return Ok(Found::NotYet);
+        }
+        let one = candidates.pop();
+        Ok(match one {
+            Some((_, video)) if candidates.is_empty() => Found::One(video),
+            _ if self.now() < unknown_since.plus(self.sought_for()) => Found::NotYet,
+            _ => Found::Unclear,
+        })
+    }
+
+    async fn write_submitted(&self, job: &OpenJob, video: &Video) -> Result<Step, AwsError> {
+        let now = self.now();
+        let next = job.submitted(&video.id, self.next(job, schedule::FIRST_LOOK), now);
+        let owned_until = self.deadline_of(job).plus(self.deadlines().row).plus(self.deadlines().job).unix_seconds();
+        match self.insist(|| self.app.jobs.replace_submitted(&next, owned_until)).await? {
+            Submitted::Written => {
+                tracing::info!(job_id = %job.id(), video_id = video.id, "submitted");
+                Ok(self.written(next).await)
+            }
+            Submitted::VideoTaken => {
+                tracing::error!(job_id = %job.id(), video_id = video.id, "the video belongs to another job");
+                self.write(job.submission_unknown(self.next(job, self.settled_after()), now)).await
+            }
+            Submitted::Conflict => {
+                tracing::error!(job_id = %job.id(), video_id = video.id, "submitted, but the job was changed meanwhile");
+                Ok(Step::Lost(None))
+            }
+        }
+    }
+
+    /// From which age on a video whose submission was answered has certainly been written to its job.
+    fn settled_after(&self) -> Duration {
+        self.app.settings.provider_timeout + WRITTEN_WITHIN
+    }
+
+    /// For how long a submission of unknown outcome is looked for.
+    fn sought_for(&self) -> Duration {
+        self.settled_after() * 3
+    }
+}
+
+fn submission_of(job: &Job) -> Submission<'_> {
+    let request = job.request();
+    Submission {
+        prompt: request.prompt.as_deref().unwrap_or_default(),
+        model: &request.model,
+        seconds: &request.seconds,
+        size: &request.size,
+    }
+}
