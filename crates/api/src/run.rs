@@ -1,7 +1,6 @@
 //! The loop around a handler.
 
-use std::error::Error;
-
+use clipbell_log::Chain;
 use lambda_http::{
     Adapter, Body, Request, RequestExt, Response, request::LambdaRequest, service_fn, tower::ServiceBuilder,
 };
@@ -36,23 +35,11 @@ fn log(error: &ApiError) {
     let (status, code) = (error.status().as_u16(), error.code());
     match error.cause() {
         Some(cause) if error.status().is_server_error() => {
-            tracing::error!(status, code, cause = chain(cause), "request failed");
+            tracing::error!(status, code, error = %Chain(cause), "request failed");
         }
-        Some(cause) => tracing::info!(status, code, cause = chain(cause), "request refused"),
+        Some(cause) => tracing::info!(status, code, error = %Chain(cause), "request refused"),
         None => tracing::info!(status, code, "request refused"),
     }
-}
-
-/// The error and all its sources, in one line.
-fn chain(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(error) = source {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        source = error.source();
-    }
-    text
 }
 
 /// `lambda_http` builds a URI from host, path and query, and panics when that is none. Nothing of ours needs the host;

@@ -1,6 +1,9 @@
 //! What can go wrong on the AWS side. All of it is ours to mend; none of it is the caller's fault.
 
-use aws_sdk_dynamodb::error::{DisplayErrorContext, SdkError};
+use aws_sdk_dynamodb::{
+    error::{ProvideErrorMetadata, SdkError},
+    operation::RequestId,
+};
 
 type Cause = Box<dyn std::error::Error + Send + Sync>;
 
@@ -26,13 +29,19 @@ pub enum AwsError {
 }
 
 impl AwsError {
-    pub(crate) fn call<E, R>(call: &'static str, error: SdkError<E, R>) -> Self
+    pub(crate) fn call<E>(call: &'static str, error: SdkError<E>) -> Self
     where
-        E: std::error::Error + Send + Sync + 'static,
-        R: std::fmt::Debug + Send + Sync + 'static,
+        E: std::error::Error + ProvideErrorMetadata + Send + Sync + 'static,
     {
-        // SdkError's own Display says just "service error": the context holds the code and the message.
-        Self::Call { call, source: DisplayErrorContext(error).to_string().into() }
+        // What AWS answered, without the answer itself: its body may hold a row, and a row a prompt.
+        let source = match &error {
+            SdkError::ServiceError(_) => {
+                let [code, message] = [error.code(), error.message()].map(Option::unwrap_or_default);
+                format!("{code}: {message} (request {})", error.request_id().unwrap_or("unknown")).into()
+            }
+            _ => error.into(),
+        };
+        Self::Call { call, source }
     }
 
     pub(crate) fn malformed(table: &'static str) -> impl FnOnce(serde_dynamo::Error) -> Self {

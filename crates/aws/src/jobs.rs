@@ -222,15 +222,12 @@ impl Jobs {
     }
 
     /// The row that made a conditional put fail, or the error when it failed for another reason.
-    async fn row_that_refused<R>(
+    async fn row_that_refused(
         &self,
-        error: SdkError<PutItemError, R>,
+        error: SdkError<PutItemError>,
         id: &JobId,
         now: Millis,
-    ) -> Result<Option<Box<Job>>, AwsError>
-    where
-        R: std::fmt::Debug + Send + Sync + 'static,
-    {
+    ) -> Result<Option<Box<Job>>, AwsError> {
         match error {
             SdkError::ServiceError(refused) if refused.err().is_conditional_check_failed_exception() => {
                 let PutItemError::ConditionalCheckFailedException(refused) = refused.into_err() else {

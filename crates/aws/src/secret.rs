@@ -8,6 +8,7 @@ use std::{
 
 use aws_config::SdkConfig;
 use aws_sdk_secretsmanager::Client;
+use clipbell_log::Chain;
 use tokio::sync::Mutex;
 
 use crate::{
@@ -64,7 +65,7 @@ impl Secret {
                     match fetch(client, arn).await {
                         Ok(value) => *kept = Kept { value, since: Instant::now() },
                         Err(error) => {
-                            tracing::warn!(%error, "Secrets Manager did not answer: the secret's last value stays in use");
+                            tracing::warn!(error = %Chain(&error), "Secrets Manager did not answer: the secret's last value stays in use");
                         }
                     }
                 }

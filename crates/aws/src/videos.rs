@@ -10,6 +10,7 @@ use aws_sdk_s3::{
     types::{CompletedMultipartUpload, CompletedPart},
 };
 use bytes::{Bytes, BytesMut};
+use clipbell_log::Chain;
 
 use crate::{
     AwsError,
@@ -142,7 +143,7 @@ impl VideoUpload {
             .await
             .map_err(|error| AwsError::call("AbortMultipartUpload", error));
         if let Err(error) = aborted {
-            tracing::warn!(key = self.key, error = &error as &dyn std::error::Error, "an upload was not aborted");
+            tracing::warn!(key = self.key, error = %Chain(&error), "an upload was not aborted");
         }
     }
 

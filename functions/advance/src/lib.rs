@@ -18,6 +18,7 @@ use clipbell_aws::{
     env::{self, EnvError},
 };
 use clipbell_job::{Clock, Deadlines, Job, JobId, Millis, OpenJob, Stage};
+use clipbell_log::Chain;
 use clipbell_provider::Provider;
 use lambda_runtime::LambdaEvent;
 
@@ -83,8 +84,7 @@ pub async fn handle<P: Provider>(app: &App, provider: &P, batch: LambdaEvent<Sqs
             Err(error) => Err(error.into()),
         };
         if let Err(error) = done {
-            let error: &dyn std::error::Error = &*error;
-            tracing::error!(message_id = message.message_id, error, "message failed");
+            tracing::error!(message_id = message.message_id, error = %Chain(&*error), "message failed");
             let mut failure = BatchItemFailure::default();
             failure.item_identifier = message.message_id.unwrap_or_default();
             answer.batch_item_failures.push(failure);
@@ -178,29 +178,30 @@ impl<P: Provider> Worker<'_, P> {
         }
     }
 
-    /// Writes the next row, and sends the look that it waits for.
-    async fn write(&self, next: Job) -> Result<Step, AwsError> {
+    /// Writes a claim. No message goes with it: that its worker died is seen by `reconcile`, and is rare.
+    async fn claim(&self, next: Job) -> Result<Step, AwsError> {
         match self.app.jobs.replace(&next, self.now()).await? {
-            Replaced::Written => Ok(self.written(next).await),
+            Replaced::Written => {
+                log(&next);
+                Ok(Step::Written(Box::new(next)))
+            }
             Replaced::Conflict(row) => Ok(Step::Lost(row)),
         }
     }
 
-    async fn written(&self, job: Job) -> Step {
-        tracing::info!(
-            job_id = %job.id(),
-            rev = job.rev(),
-            version = job.version(),
-            status = job.status().as_str(),
-            progress = job.progress(),
-            code = job.error().map(|error| error.code.as_str()),
-            "job written"
-        );
-        if let Err(error) = self.app.queue.send_next_look(&job, self.now()).await {
-            let error: &dyn std::error::Error = &error;
-            tracing::warn!(job_id = %job.id(), error, "the next look was not sent: reconcile will");
+    /// Writes the next row, and sends the look that it waits for.
+    async fn write(&self, next: Job) -> Result<Step, AwsError> {
+        let step = self.claim(next).await?;
+        if let Step::Written(job) = &step {
+            self.send_next_look(job).await;
         }
-        Step::Written(Box::new(job))
+        Ok(step)
+    }
+
+    async fn send_next_look(&self, job: &Job) {
+        if let Err(error) = self.app.queue.send_next_look(job, self.now()).await {
+            tracing::warn!(job_id = %job.id(), error = %Chain(&error), "the next look was not sent: reconcile will");
+        }
     }
 
     /// A write that says what nobody else knows, and what was paid for: tried again for as long as the invocation lives.
@@ -212,8 +213,7 @@ impl<P: Provider> Worker<'_, P> {
         loop {
             match write().await {
                 Err(error) if self.now().plus(wait + LEASE_MARGIN) < self.until => {
-                    let error: &dyn std::error::Error = &error;
-                    tracing::warn!(error, "an outcome could not be written: trying again");
+                    tracing::warn!(error = %Chain(&error), "an outcome could not be written: trying again");
                     tokio::time::sleep(wait).await;
                     wait *= 2;
                 }
@@ -248,4 +248,17 @@ impl<P: Provider> Worker<'_, P> {
     fn deadlines(&self) -> &Deadlines {
         &self.app.settings.deadlines
     }
+}
+
+fn log(job: &Job) {
+    tracing::info!(
+        job_id = %job.id(),
+        rev = job.rev(),
+        version = job.version(),
+        status = job.status().as_str(),
+        progress = job.progress(),
+        video_id = job.video_id(),
+        code = job.error().map(|error| error.code.as_str()),
+        "job written"
+    );
 }

@@ -2,6 +2,7 @@
 
 use clipbell_aws::AwsError;
 use clipbell_job::{OpenJob, Stage};
+use clipbell_log::Chain;
 use clipbell_provider::{Provider, ReadError, VideoState};
 
 use crate::{Step, Worker, failure, schedule};
@@ -26,8 +27,7 @@ impl<P: Provider> Worker<'_, P> {
                 VideoState::Rendering(percent) => job.rendering(true, percent, self.next_look(&job), now),
             },
             Err(error) => {
-                let cause: &dyn std::error::Error = &error;
-                tracing::warn!(job_id = %job.id(), error = cause, "the provider did not say how far the video is");
+                tracing::warn!(job_id = %job.id(), error = %Chain(&error), "the provider did not say how far the video is");
                 let (failed_looks, retry_after) = (failed_looks(&job), retry_after(&error));
                 if self.is_late(&job) {
                     job.failed(failure::timeout(), self.deadlines(), now)

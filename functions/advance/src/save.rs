@@ -5,6 +5,7 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use clipbell_aws::{AwsError, VideoUpload};
 use clipbell_job::{AttemptId, JobId, OpenJob, Stage, StoredVideo};
+use clipbell_log::Chain;
 use clipbell_provider::{Content, Provider, ReadError, Variant};
 
 use crate::{LEASE_MARGIN, Step, Worker, failure, mp4, schedule};
@@ -44,7 +45,7 @@ impl<P: Provider> Worker<'_, P> {
     pub(crate) async fn save(&self, job: OpenJob) -> Result<Step, AwsError> {
         let attempt = AttemptId::random();
         let claim = job.claim_save(attempt.clone(), self.lease_until(), self.now());
-        let claim = match self.write(claim).await? {
+        let claim = match self.claim(claim).await? {
             Step::Written(claim) => claim,
             lost => return Ok(lost),
         };
@@ -62,8 +63,7 @@ impl<P: Provider> Worker<'_, P> {
                 job.completed(StoredVideo { key, bytes, thumbnail_key, expires_at }, self.deadlines(), now)
             }
             Err(error) => {
-                let cause: &dyn std::error::Error = &error;
-                tracing::warn!(job_id = %job.id(), video_id, error = cause, "not saved");
+                tracing::warn!(job_id = %job.id(), video_id, error = %Chain(&error), "not saved");
                 let failed_saves = failed_saves(&job);
                 let believed = failed_saves >= BAD_FILE_BELIEVED_AFTER;
                 match error {
@@ -118,8 +118,7 @@ impl<P: Provider> Worker<'_, P> {
         match tokio::time::timeout(THUMBNAIL_WITHIN, store).await {
             Ok(Ok(key)) => key,
             Ok(Err(error)) => {
-                let error: &dyn std::error::Error = &error;
-                tracing::info!(%job_id, video_id, error, "no thumbnail");
+                tracing::info!(%job_id, video_id, error = %Chain(&error), "no thumbnail");
                 None
             }
             Err(_) => {

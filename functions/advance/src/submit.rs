@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use clipbell_aws::{AwsError, Submitted};
 use clipbell_job::{AttemptId, Job, Millis, OpenJob};
+use clipbell_log::Chain;
 use clipbell_provider::{Provider, Submission, SubmitError, Video};
 
-use crate::{Step, Worker, failure, schedule};
+use crate::{Step, Worker, failure, log, schedule};
 
 /// By how much the provider's clock may differ from ours.
 const CLOCK_SKEW: Duration = Duration::from_secs(10);
@@ -35,7 +36,7 @@ impl<P: Provider> Worker<'_, P> {
             return self.write(job.failed(failure::timeout(), self.deadlines(), self.now())).await;
         }
         let claim = job.claim_submission(AttemptId::random(), self.lease_until(), self.now());
-        let claim = match self.write(claim).await? {
+        let claim = match self.claim(claim).await? {
             Step::Written(claim) => claim,
             lost => return Ok(lost),
         };
@@ -45,8 +46,7 @@ impl<P: Provider> Worker<'_, P> {
         let next = match submitted {
             Ok(video) => return self.write_submitted(&job, &video).await,
             Err(error) => {
-                let cause: &dyn std::error::Error = &error;
-                tracing::warn!(job_id = %job.id(), error = cause, "not submitted");
+                tracing::warn!(job_id = %job.id(), error = %Chain(&error), "not submitted");
                 match error {
                     SubmitError::NotTaken { retry_after, .. } => {
                         let next = self.next(&job, schedule::retry_delay(refusals, retry_after));
@@ -74,8 +74,7 @@ impl<P: Provider> Worker<'_, P> {
         let found = match self.provider.videos_since(claimed_at.minus(CLOCK_SKEW).unix_seconds()).await {
             Ok(videos) => self.pick(&job, videos, unknown_since).await?,
             Err(error) => {
-                let error: &dyn std::error::Error = &error;
-                tracing::warn!(job_id = %job.id(), error, "the provider's list could not be read");
+                tracing::warn!(job_id = %job.id(), error = %Chain(&error), "the provider's list could not be read");
                 Found::NotYet
             }
         };
@@ -123,8 +122,9 @@ impl<P: Provider> Worker<'_, P> {
         let owned_until = self.deadline_of(job).plus(self.deadlines().row).plus(self.deadlines().job).unix_seconds();
         match self.insist(|| self.app.jobs.replace_submitted(&next, owned_until)).await? {
             Submitted::Written => {
-                tracing::info!(job_id = %job.id(), video_id = video.id, "submitted");
-                Ok(self.written(next).await)
+                log(&next);
+                self.send_next_look(&next).await;
+                Ok(Step::Written(Box::new(next)))
             }
             Submitted::VideoTaken => {
                 tracing::error!(job_id = %job.id(), video_id = video.id, "the video belongs to another job");

@@ -9,6 +9,7 @@ use clipbell_aws::{
     env::{self, EnvError},
 };
 use clipbell_job::{Clock, Job, JobId, JobIdSecret, NewJob, VideoRequest};
+use clipbell_log::Chain;
 use lambda_http::{Body, Request, RequestExt, Response, http::StatusCode, request::RequestContext};
 
 pub use request::{Audio, GenerateRequest, RequestError};
@@ -126,7 +127,7 @@ async fn create(app: &App, job_id: JobId, wanted: GenerateRequest) -> Result<Job
     match app.queue.send_next_look(&job, now).await {
         Ok(()) => tracing::info!(job_id = %job.id(), "job created"),
         Err(error) => {
-            tracing::warn!(job_id = %job.id(), error = &error as &dyn std::error::Error, "job created, its worker not called");
+            tracing::warn!(job_id = %job.id(), error = %Chain(&error), "job created, its worker not called");
         }
     }
     Ok(job)

@@ -8,6 +8,7 @@ use aws_lambda_events::{
 };
 use clipbell_aws::{AwsError, Connections, Posted, Push};
 use clipbell_job::{Clock, Job, JobId, ServerMessage};
+use clipbell_log::Chain;
 use futures_util::{StreamExt, stream};
 
 /// Posts under way at once for a job. A post that hangs takes one of these places for its own time-out.
@@ -40,7 +41,7 @@ pub async fn handle(app: &App, batch: Event) -> DynamoDbEventResponse {
     let failures = stream::iter(changes.values()).map(|change| async move {
         let told = tell(app, &change.job).await;
         told.err().map(|error| {
-            tracing::error!(job_id = %change.job.id(), error = &error as &dyn std::error::Error, "subscribers could not be read");
+            tracing::error!(job_id = %change.job.id(), error = %Chain(&error), "subscribers could not be read");
             change.sequence_number.clone()
         })
     });
@@ -107,7 +108,7 @@ async fn post(app: &App, job_id: &JobId, connection: &str, message: &[u8]) {
         Posted::Failed(error) => {
             tracing::warn!(
                 connection_id = connection,
-                error = &error as &dyn std::error::Error,
+                error = %Chain(&error),
                 "not reached: closing"
             );
             app.push.close(connection).await
@@ -116,7 +117,7 @@ async fn post(app: &App, job_id: &JobId, connection: &str, message: &[u8]) {
     if let Err(error) = outcome {
         tracing::warn!(
             connection_id = connection,
-            error = &error as &dyn std::error::Error,
+            error = %Chain(&error),
             "left to its time to live"
         );
     }

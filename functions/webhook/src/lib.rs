@@ -5,6 +5,7 @@ use std::time::Duration;
 use clipbell_api::{ApiError, json};
 use clipbell_aws::{Outcome, Secret, WebhookEvents, WorkMessage, WorkQueue};
 use clipbell_job::Clock;
+use clipbell_log::Chain;
 use clipbell_webhook::{Event, EventKind, Headers, Secrets};
 use lambda_http::{Body, Request, Response, http::StatusCode};
 
@@ -67,7 +68,7 @@ pub async fn handle(app: &App, request: Request) -> Result<Response<Body>, ApiEr
         if let Err(error) = app.queue.send(&call, Duration::ZERO).await {
             tracing::warn!(
                 webhook_id = webhook_id.as_str(),
-                error = &error as &dyn std::error::Error,
+                error = %Chain(&error),
                 "webhook stored, its worker not called"
             );
         }
