@@ -178,8 +178,8 @@ impl<P: Provider> Worker<'_, P> {
         }
     }
 
-    /// Writes a claim. No message goes with it: that its worker died is seen by `reconcile`, and is rare.
-    async fn claim(&self, next: Job) -> Result<Step, AwsError> {
+    /// Writes the next row and sends no message, as a claim is written: should its worker die, `reconcile` sees it.
+    async fn replace(&self, next: Job) -> Result<Step, AwsError> {
         match self.app.jobs.replace(&next, self.now()).await? {
             Replaced::Written => {
                 log(&next);
@@ -191,7 +191,7 @@ impl<P: Provider> Worker<'_, P> {
 
     /// Writes the next row, and sends the look that it waits for.
     async fn write(&self, next: Job) -> Result<Step, AwsError> {
-        let step = self.claim(next).await?;
+        let step = self.replace(next).await?;
         if let Step::Written(job) = &step {
             self.send_next_look(job).await;
         }

@@ -45,7 +45,7 @@ impl<P: Provider> Worker<'_, P> {
     pub(crate) async fn save(&self, job: OpenJob) -> Result<Step, AwsError> {
         let attempt = AttemptId::random();
         let claim = job.claim_save(attempt.clone(), self.lease_until(), self.now());
-        let claim = match self.claim(claim).await? {
+        let claim = match self.replace(claim).await? {
             Step::Written(claim) => claim,
             lost => return Ok(lost),
         };

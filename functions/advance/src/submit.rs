@@ -36,7 +36,7 @@ impl<P: Provider> Worker<'_, P> {
             return self.write(job.failed(failure::timeout(), self.deadlines(), self.now())).await;
         }
         let claim = job.claim_submission(AttemptId::random(), self.lease_until(), self.now());
-        let claim = match self.claim(claim).await? {
+        let claim = match self.replace(claim).await? {
             Step::Written(claim) => claim,
             lost => return Ok(lost),
         };
