@@ -1,0 +1,79 @@
+# Clipbell. `make` alone lists the verbs.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+LOCAL := PYTHONPATH=infra .venv/bin/python -m local
+DEPLOY := .venv-deploy/bin
+STACK ?=
+
+.PHONY: help
+help: ## list the verbs
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|'
+
+.PHONY: setup
+setup: ## check this machine, and install what is missing
+	@infra/setup.sh
+
+.PHONY: build
+build: setup ## build the functions for this machine
+	@echo "Building the functions (a first build takes some minutes)"
+	@cargo build --workspace --locked
+
+.PHONY: demo
+demo: setup ## make one video, from prompt to file, on this machine
+	@begun=$$SECONDS; $(MAKE) build; BUILD_SECONDS=$$((SECONDS - begun)) $(LOCAL) demo
+
+.PHONY: dev
+dev: build ## run everything on this machine until Ctrl-C (PORT, MINISTACK_PORT, SIMULATOR_PORT)
+	@$(LOCAL) up
+
+.PHONY: logs
+logs: setup ## follow the functions' logs of a running `make dev` (F=webhook: of one function)
+	@$(LOCAL) logs $(F)
+
+.PHONY: lint
+lint: setup ## everything that needs no run: formatting, clippy, rustdoc, template, Python
+	@echo "cargo fmt"; cargo fmt --all --check
+	@echo "cargo clippy"; cargo clippy --workspace --all-targets --locked -- -D warnings
+	@echo "cargo doc"; RUSTDOCFLAGS='-D warnings' cargo doc --workspace --no-deps --locked --quiet
+	@echo "cfn-lint"; .venv/bin/cfn-lint template.yaml
+	@echo "ruff"; .venv/bin/ruff check --quiet . && .venv/bin/ruff format --quiet --check .
+
+.PHONY: test
+test: lint build ## everything: lint, Rust tests, and the deployed local stack end to end
+	@echo "Rust tests"
+	@if cargo nextest --version >/dev/null 2>&1; then \
+		cargo nextest run --workspace --locked && cargo test --workspace --locked --doc --quiet; \
+	else \
+		cargo test --workspace --locked; \
+	fi
+	@echo "Tests of the simulator and of the local stack"
+	@.venv/bin/pytest
+
+.PHONY: deploy
+deploy: $(DEPLOY)/installed ## build for AWS and deploy (STACK=name, after a first time with SAM's questions)
+	@echo "Building the functions for AWS"
+	@PATH="$(CURDIR)/$(DEPLOY):$$PATH" cargo lambda build --workspace --release --locked --arm64
+	@$(DEPLOY)/sam deploy --template-file template.yaml --capabilities CAPABILITY_IAM --resolve-s3 \
+		$(if $(STACK),--stack-name $(STACK),--guided)
+
+$(DEPLOY)/installed: infra/requirements-deploy.txt
+	@infra/setup.sh
+	@echo "Installing cargo-lambda and SAM into .venv-deploy"
+	@.venv/bin/python -m venv .venv-deploy
+	@$(DEPLOY)/pip install --quiet --disable-pip-version-check -r $<
+	@touch $@
+
+.PHONY: requirements
+requirements: ## pin the Python packages of infra/requirements.in anew
+	@new=$$(mktemp -d); trap 'rm -rf $$new' EXIT; python3 -m venv $$new; \
+		$$new/bin/pip install --quiet --disable-pip-version-check -r infra/requirements.in; \
+		{ echo '# `make requirements` wrote this from requirements.in.'; $$new/bin/pip freeze; } > infra/requirements.txt
+
+.PHONY: clean
+clean: ## remove all that was built or installed here
+	@echo "Removing target, .venv, .venv-deploy and .local"
+	@rm -rf target .venv .venv-deploy .local

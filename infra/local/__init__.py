@@ -1,0 +1,1 @@
+"""Clipbell on this machine, without AWS: the real template, the real functions, and a provider that is simulated."""
