@@ -20,7 +20,7 @@ setup: ## check this machine, and install what is missing
 .PHONY: build
 build: setup ## build the functions for this machine
 	@echo "Building the functions (a first build takes some minutes)"
-	@cargo build --workspace --locked
+	@cargo build --workspace --bins --locked
 
 .PHONY: demo
 demo: setup ## make one video, from prompt to file, on this machine
@@ -56,7 +56,7 @@ test: lint build ## everything: lint, Rust tests, and the deployed local stack e
 .PHONY: deploy
 deploy: $(DEPLOY)/installed ## build for AWS and deploy (STACK=name, after a first time with SAM's questions)
 	@echo "Building the functions for AWS"
-	@PATH="$(CURDIR)/$(DEPLOY):$$PATH" cargo lambda build --workspace --release --locked --arm64
+	@PATH="$(CURDIR)/$(DEPLOY):$$PATH" cargo lambda build --workspace --exclude clipbell-test-support --bins --release --locked --arm64
 	@$(DEPLOY)/sam deploy --template-file template.yaml --capabilities CAPABILITY_IAM --resolve-s3 \
 		$(if $(STACK),--stack-name $(STACK),--guided)
 

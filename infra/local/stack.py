@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import json
 import os
 import platform
 import re
@@ -257,7 +258,7 @@ class Stack:
         )
 
     def _repeat_what_ministack_drops(self) -> None:
-        """Three properties that MiniStack 1.5.33 takes from a template, but stores so that nothing reads them."""
+        """What MiniStack 1.5.33 takes from a template and then does not heed; docs/local-stack.md lists it."""
         resources = yaml_parse(TEMPLATE.read_text())["Resources"]
         cors = resources["HttpApi"]["Properties"]["CorsConfiguration"]
         origins = self._parameters.get("AllowedOrigins", "*").split(",")
@@ -274,6 +275,21 @@ class Stack:
         # A parameter's number stays a text there, with which the poller can't compare.
         concurrency = int(mapping["ScalingConfig"]["MaximumConcurrency"])
         functions.update_event_source_mapping(UUID=mapping["UUID"], ScalingConfig={"MaximumConcurrency": concurrency})
+        # On AWS, sqs:SendMessage covers batches; there it does not.
+        role = functions.get_function_configuration(FunctionName=f"{self.name}-reconcile")["Role"].rsplit("/", 1)[-1]
+        queue = self.client("sqs").get_queue_attributes(
+            QueueUrl=self.outputs["WorkQueueUrl"], AttributeNames=["QueueArn"]
+        )
+        statement = {
+            "Effect": "Allow",
+            "Action": "sqs:SendMessageBatch",
+            "Resource": queue["Attributes"]["QueueArn"],
+        }
+        self.client("iam").put_role_policy(
+            RoleName=role,
+            PolicyName="send-batches",
+            PolicyDocument=json.dumps({"Version": "2012-10-17", "Statement": [statement]}),
+        )
 
     def _start_gateway(self) -> None:
         apis = f"127.0.0.1:{self.ports.ministack}/_aws/execute-api"

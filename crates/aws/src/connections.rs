@@ -99,7 +99,7 @@ impl Connections {
         Ok(())
     }
 
-    /// The job's subscribers; read them with [`Subscribers::next_page`].
+    /// The job's subscribers; `next_page` reads them.
     pub fn subscribers<'a>(&'a self, job_id: &'a JobId) -> Subscribers<'a> {
         Subscribers { connections: self, job_id, from: None, done: false }
     }

@@ -1,9 +1,13 @@
 //! Environment variables: each is read once, at start, and every error names its variable.
 
-use std::{fmt::Display, str::FromStr, time::Duration};
+use std::{
+    fmt::{self, Display},
+    str::FromStr,
+    time::Duration,
+};
 
 /// A variable is missing or can't be used. Never holds a value: it may be a secret.
-#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(PartialEq, Eq, thiserror::Error)]
 pub enum EnvError {
     /// Not set, or empty.
     #[error("the environment variable {0} is not set")]
@@ -16,6 +20,13 @@ pub enum EnvError {
         /// What is wrong with it.
         problem: String,
     },
+}
+
+/// The sentence: a `main` that fails prints its error's `Debug`.
+impl fmt::Debug for EnvError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
 }
 
 impl EnvError {

@@ -5,9 +5,9 @@ use aws_sdk_dynamodb::{
     Client,
     error::SdkError,
     operation::{put_item::PutItemError, transact_write_items::TransactWriteItemsError},
-    types::{Put, ReturnValuesOnConditionCheckFailure, TransactWriteItem},
+    types::{CancellationReason, Put, ReturnValuesOnConditionCheckFailure, TransactWriteItem},
 };
-use clipbell_job::{Job, JobId, Millis, SHARDS};
+use clipbell_job::{AttemptId, Job, JobId, Millis, SHARDS};
 use serde_dynamo::aws_sdk_dynamodb_1::{from_item, to_item};
 
 use crate::{
@@ -144,7 +144,8 @@ impl Jobs {
 
     /// Writes `next`, the job that has just got its video, and with it that the video is its own: both or neither.
     ///
-    /// The SDK sends one token with all its tries, so its own second try is no conflict.
+    /// The SDK sends one token with all its tries, so its own second try is no conflict. Neither is a second call after
+    /// one whose answer was lost: the row that refuses it is then its own.
     pub async fn replace_submitted(&self, next: &Job, owned_until: i64) -> Result<Submitted, AwsError> {
         let build = |put: Result<Put, _>| put.map(|put| TransactWriteItem::builder().put(put).build());
         let owner = build(
@@ -163,6 +164,7 @@ impl Jobs {
                 .set_item(Some(item_of(next)?))
                 .condition_expression("rev = :read")
                 .expression_attribute_values(":read", n(next.rev().saturating_sub(1)))
+                .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
                 .build(),
         );
         let call = "TransactWriteItems (jobs)";
@@ -171,9 +173,10 @@ impl Jobs {
         match self.client.transact_write_items().set_transact_items(Some(items)).send().await {
             Ok(_) => Ok(Submitted::Written),
             Err(SdkError::ServiceError(refused)) => match refused_by_conditions(refused.err()) {
-                [true, _] => Ok(Submitted::VideoTaken),
-                [false, true] => Ok(Submitted::Conflict),
-                [false, false] => Err(AwsError::call(call, SdkError::ServiceError(refused))),
+                [Some(_), _] => Ok(Submitted::VideoTaken),
+                [None, Some(reason)] if is_written_by(reason.item(), next.written_by()) => Ok(Submitted::Written),
+                [None, Some(_)] => Ok(Submitted::Conflict),
+                [None, None] => Err(AwsError::call(call, SdkError::ServiceError(refused))),
             },
             Err(error) => Err(AwsError::call(call, error)),
         }
@@ -202,7 +205,8 @@ impl Jobs {
                 .query()
                 .table_name(&self.table)
                 .index_name(OPEN_JOBS)
-                .key_condition_expression("shard = :shard AND nextCheckAt < :before")
+                .key_condition_expression("#shard = :shard AND nextCheckAt < :before")
+                .expression_attribute_names("#shard", "shard")
                 .expression_attribute_values(":shard", n(shard))
                 .expression_attribute_values(":before", n(before.0))
                 .limit(limit)
@@ -243,13 +247,15 @@ impl Jobs {
     }
 }
 
-/// For the two conditions of [`Jobs::replace_submitted`], which of them refused.
-fn refused_by_conditions(error: &TransactWriteItemsError) -> [bool; 2] {
-    let TransactWriteItemsError::TransactionCanceledException(canceled) = error else { return [false; 2] };
-    let refused = |index: usize| {
-        canceled.cancellation_reasons().get(index).and_then(|reason| reason.code()) == Some("ConditionalCheckFailed")
-    };
-    [refused(0), refused(1)]
+/// For the two conditions of [`Jobs::replace_submitted`], those that refused, and why.
+fn refused_by_conditions(error: &TransactWriteItemsError) -> [Option<&CancellationReason>; 2] {
+    let TransactWriteItemsError::TransactionCanceledException(canceled) = error else { return [None; 2] };
+    let reasons = canceled.cancellation_reasons();
+    [0, 1].map(|index| reasons.get(index).filter(|reason| reason.code() == Some("ConditionalCheckFailed")))
+}
+
+fn is_written_by(row: Option<&Item>, attempt: &AttemptId) -> bool {
+    row.and_then(|row| row.get("writtenBy")?.as_s().ok()).is_some_and(|by| by == attempt.as_str())
 }
 
 fn item_of(job: &Job) -> Result<Item, AwsError> {

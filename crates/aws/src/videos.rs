@@ -93,8 +93,8 @@ impl Videos {
 
 /// An upload under way, in constant memory. Nothing is in the bucket before [`VideoUpload::finish`].
 ///
-/// An object of up to 8 MB is one `PutObject`; a larger one a multipart upload. End it with [`VideoUpload::finish`] or
-/// [`VideoUpload::abort`]: one whose worker dies is removed by the bucket's lifecycle rule after a day.
+/// An object of up to 8 MB is one `PutObject`; a larger one a multipart upload. One that is not finished has to be
+/// aborted; what a worker that dies leaves behind is removed by the bucket's lifecycle rule after a day.
 #[derive(Debug)]
 pub struct VideoUpload {
     videos: Videos,
@@ -120,34 +120,8 @@ impl VideoUpload {
         Ok(())
     }
 
-    /// Puts the object into the bucket; gives its length in bytes.
-    pub async fn finish(mut self) -> Result<u64, AwsError> {
-        let finished = self.try_finish().await;
-        if finished.is_err() {
-            self.abort().await;
-        }
-        finished
-    }
-
-    /// Leaves nothing behind. A failure is logged: the lifecycle rule removes what stayed.
-    pub async fn abort(self) {
-        let Some(upload_id) = self.upload_id else { return };
-        let s3 = &self.videos;
-        let aborted = s3
-            .client
-            .abort_multipart_upload()
-            .bucket(&s3.bucket)
-            .key(&self.key)
-            .upload_id(upload_id)
-            .send()
-            .await
-            .map_err(|error| AwsError::call("AbortMultipartUpload", error));
-        if let Err(error) = aborted {
-            tracing::warn!(key = self.key, error = %Chain(&error), "an upload was not aborted");
-        }
-    }
-
-    async fn try_finish(&mut self) -> Result<u64, AwsError> {
+    /// Puts the object into the bucket; gives its length in bytes. [`VideoUpload::abort`] it when that fails.
+    pub async fn finish(&mut self) -> Result<u64, AwsError> {
         if self.upload_id.is_none() {
             let whole = self.buffer.split().freeze();
             self.videos.put(&self.key, self.media_type, whole).await?;
@@ -166,6 +140,24 @@ impl VideoUpload {
             .await
             .map_err(|error| AwsError::call("CompleteMultipartUpload", error))?;
         Ok(self.bytes)
+    }
+
+    /// Leaves nothing behind. A failure is logged: the lifecycle rule removes what stayed.
+    pub async fn abort(self) {
+        let Some(upload_id) = self.upload_id else { return };
+        let s3 = &self.videos;
+        let aborted = s3
+            .client
+            .abort_multipart_upload()
+            .bucket(&s3.bucket)
+            .key(&self.key)
+            .upload_id(upload_id)
+            .send()
+            .await
+            .map_err(|error| AwsError::call("AbortMultipartUpload", error));
+        if let Err(error) = aborted {
+            tracing::warn!(key = self.key, error = %Chain(&error), "an upload was not aborted");
+        }
     }
 
     async fn send_part(&mut self) -> Result<(), AwsError> {

@@ -152,17 +152,23 @@ impl WebhookEvents {
         }
         let answer = update
             .update_expression(set + " ADD deliveries :one")
-            // The old row: nothing at all on the first delivery, which is nearly every one.
+            // The old row: on the first delivery, which is nearly every one, nothing, or what makes its key.
             .return_values(ReturnValue::AllOld)
             .send()
             .await
             .map_err(|error| AwsError::call("UpdateItem (webhook events)", error))?;
-        let Some(old) = answer.attributes.filter(|row| !row.is_empty()) else { return Ok(None) };
+        let Some(old) = answer.attributes.filter(|row| row.contains_key("outcome")) else { return Ok(None) };
         let old: StoredEvent = from_item(old).map_err(AwsError::malformed(TABLE))?;
         Ok(Some(old.outcome))
     }
 
-    /// Writes what became of an event; the first word on it stays.
+    /// Writes what became of an event. The first word stays, except that [`Outcome::Applied`] is the last one.
+    ///
+    /// ```text
+    /// two deliveries at once, both still `received`
+    /// A: claims the save ───────────────▶ completed ──▶ applied
+    /// B: finds it claimed ──▶ no_change
+    /// ```
     pub async fn record_outcome(
         &self,
         webhook_id: &str,
@@ -170,13 +176,15 @@ impl WebhookEvents {
         job_id: Option<&JobId>,
         now: Millis,
     ) -> Result<(), AwsError> {
+        let weaker = if outcome == Outcome::Applied { Outcome::NoChange } else { Outcome::Received };
         let mut update = self
             .client
             .update_item()
             .table_name(&self.table)
             .key("webhookId", s(webhook_id))
-            .condition_expression("outcome = :received")
+            .condition_expression("outcome IN (:received, :weaker)")
             .expression_attribute_values(":received", s(Outcome::Received.as_str()))
+            .expression_attribute_values(":weaker", s(weaker.as_str()))
             .expression_attribute_values(":outcome", s(outcome.as_str()))
             .expression_attribute_values(":now", n(now.0));
         let mut set = "SET outcome = :outcome, processedAt = :now".to_owned();

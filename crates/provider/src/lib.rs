@@ -5,6 +5,8 @@
 mod openai;
 mod retry_after;
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use clipbell_job::JobError;
 
@@ -101,7 +103,7 @@ pub enum SubmitError {
     #[error("the provider did not take the submission")]
     NotTaken {
         /// When the provider wants to be asked again.
-        retry_after: Option<std::time::Duration>,
+        retry_after: Option<Duration>,
         /// What happened.
         source: Cause,
     },
@@ -123,7 +125,7 @@ pub enum ReadError {
     #[error("the provider could not be read")]
     Unavailable {
         /// When the provider wants to be asked again.
-        retry_after: Option<std::time::Duration>,
+        retry_after: Option<Duration>,
         /// What happened.
         source: Cause,
     },
@@ -136,6 +138,9 @@ pub type Cause = Box<dyn std::error::Error + Send + Sync>;
 #[derive(Debug)]
 pub struct Content {
     response: reqwest::Response,
+    /// How long the next piece may take once it is asked for. The HTTP client's own time-out runs on while the last
+    /// piece is being stored.
+    timeout: Duration,
 }
 
 impl Content {
@@ -155,7 +160,8 @@ impl Content {
     /// # Errors
     /// When the connection breaks off, falls silent, or ends before the announced length.
     pub async fn next(&mut self) -> Result<Option<Bytes>, ReadError> {
-        let piece = self.response.chunk().await;
-        piece.map_err(|error| ReadError::Unavailable { retry_after: None, source: error.into() })
+        let unavailable = |source| ReadError::Unavailable { retry_after: None, source };
+        let piece = tokio::time::timeout(self.timeout, self.response.chunk()).await;
+        piece.map_err(|error| unavailable(error.into()))?.map_err(|error| unavailable(error.into()))
     }
 }

@@ -262,3 +262,6 @@ fn log(job: &Job) {
         "job written"
     );
 }
+
+#[cfg(test)]
+mod tests;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use clipbell_aws::{AwsError, VideoUpload};
-use clipbell_job::{AttemptId, JobId, OpenJob, Stage, StoredVideo};
+use clipbell_job::{AttemptId, OpenJob, Stage, StoredVideo};
 use clipbell_log::Chain;
 use clipbell_provider::{Content, Provider, ReadError, Variant};
 
@@ -13,11 +13,17 @@ use crate::{LEASE_MARGIN, Step, Worker, failure, mp4, schedule};
 /// How often a file that is no whole MP4, or is not there, is fetched again before the job fails.
 const BAD_FILE_BELIEVED_AFTER: u32 = 3;
 
-/// How long a thumbnail may take: the video may be waiting for it.
+/// How long fetching a thumbnail may take, and storing it: the video may be waiting for it.
 const THUMBNAIL_WITHIN: Duration = Duration::from_secs(5);
 
 /// The largest thumbnail, in bytes.
 const LARGEST_THUMBNAIL: usize = 5 * 1024 * 1024;
+
+struct Thumbnail {
+    bytes: Bytes,
+    ending: &'static str,
+    media_type: &'static str,
+}
 
 /// Why a save did not succeed.
 #[derive(Debug, thiserror::Error)]
@@ -51,20 +57,18 @@ impl<P: Provider> Worker<'_, P> {
         };
         let Ok(job) = claim.open() else { return Ok(Step::Nothing) };
         let video_id = job.video_id().unwrap_or_default();
-        // A thumbnail that can't be had fails nothing.
-        let (saved, thumbnail_key) = tokio::join!(
-            self.store_video(&job, video_id, &attempt),
-            self.store_thumbnail(job.id(), video_id, &attempt)
-        );
-        let now = self.now();
+        let (saved, thumbnail) =
+            tokio::join!(self.store_video(&job, video_id, &attempt), self.fetch_thumbnail(&job, video_id));
         let next = match saved {
             Ok((key, bytes)) => {
+                let thumbnail_key = self.store_thumbnail(&job, thumbnail, &attempt).await;
+                let now = self.now();
                 let expires_at = now.plus(self.deadlines().video);
                 job.completed(StoredVideo { key, bytes, thumbnail_key, expires_at }, self.deadlines(), now)
             }
             Err(error) => {
                 tracing::warn!(job_id = %job.id(), video_id, error = %Chain(&error), "not saved");
-                let failed_saves = failed_saves(&job);
+                let (now, failed_saves) = (self.now(), failed_saves(&job));
                 let believed = failed_saves >= BAD_FILE_BELIEVED_AFTER;
                 match error {
                     SaveError::Invalid(_) if believed => job.failed(failure::invalid_video(), self.deadlines(), now),
@@ -92,9 +96,12 @@ impl<P: Provider> Worker<'_, P> {
         let key = format!("videos/{}/{attempt}.mp4", job.id());
         let mut upload = self.app.videos.upload(key.clone(), "video/mp4");
         let left = self.until.minus(LEASE_MARGIN).since(self.now());
-        let copied = tokio::time::timeout(left, copy(&mut content, &mut upload)).await;
-        match copied.unwrap_or(Err(SaveError::OutOfTime)) {
-            Ok(()) => Ok((key, upload.finish().await?)),
+        let stored = async {
+            copy(&mut content, &mut upload).await?;
+            Ok(upload.finish().await?)
+        };
+        match tokio::time::timeout(left, stored).await.unwrap_or(Err(SaveError::OutOfTime)) {
+            Ok(bytes) => Ok((key, bytes)),
             Err(error) => {
                 upload.abort().await;
                 Err(error)
@@ -102,27 +109,48 @@ impl<P: Provider> Worker<'_, P> {
         }
     }
 
-    async fn store_thumbnail(&self, job_id: &JobId, video_id: &str, attempt: &AttemptId) -> Option<String> {
-        let store = async {
+    /// Fetches the thumbnail, while the video is stored. One that can't be had fails nothing.
+    async fn fetch_thumbnail(&self, job: &OpenJob, video_id: &str) -> Option<Thumbnail> {
+        let fetch = async {
             let mut content = self.provider.content(video_id, Variant::Thumbnail).await?;
             let (ending, media_type) = match content.media_type().as_deref() {
                 Some("image/webp") => ("webp", "image/webp"),
                 Some("image/png") => ("png", "image/png"),
                 _ => ("jpg", "image/jpeg"),
             };
-            let Some(picture) = small(&mut content).await? else { return Ok(None) };
-            let key = format!("videos/{job_id}/{attempt}.{ending}");
-            self.app.videos.put(&key, media_type, picture).await?;
-            Ok::<_, SaveError>(Some(key))
+            let picture = small(&mut content).await?;
+            Ok::<_, ReadError>(picture.map(|bytes| Thumbnail { bytes, ending, media_type }))
         };
-        match tokio::time::timeout(THUMBNAIL_WITHIN, store).await {
-            Ok(Ok(key)) => key,
+        match tokio::time::timeout(THUMBNAIL_WITHIN, fetch).await {
+            Ok(Ok(thumbnail)) => thumbnail,
             Ok(Err(error)) => {
-                tracing::info!(%job_id, video_id, error = %Chain(&error), "no thumbnail");
+                tracing::info!(job_id = %job.id(), video_id, error = %Chain(&error), "no thumbnail");
                 None
             }
             Err(_) => {
-                tracing::info!(%job_id, video_id, "no thumbnail in time");
+                tracing::info!(job_id = %job.id(), video_id, "no thumbnail in time");
+                None
+            }
+        }
+    }
+
+    /// Stores it beside the video that has been stored, so that a save that fails leaves nothing behind.
+    async fn store_thumbnail(
+        &self,
+        job: &OpenJob,
+        thumbnail: Option<Thumbnail>,
+        attempt: &AttemptId,
+    ) -> Option<String> {
+        let Thumbnail { bytes, ending, media_type } = thumbnail?;
+        let key = format!("videos/{}/{attempt}.{ending}", job.id());
+        match tokio::time::timeout(THUMBNAIL_WITHIN, self.app.videos.put(&key, media_type, bytes)).await {
+            Ok(Ok(())) => Some(key),
+            Ok(Err(error)) => {
+                tracing::warn!(job_id = %job.id(), error = %Chain(&error), "the thumbnail was not stored");
+                None
+            }
+            Err(_) => {
+                tracing::warn!(job_id = %job.id(), "the thumbnail was not stored in time");
                 None
             }
         }

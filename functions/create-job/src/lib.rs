@@ -151,9 +151,12 @@ fn caller(request: &Request) -> String {
 fn idempotency_key(request: &Request) -> Result<Option<String>, ApiError> {
     let Some(value) = request.headers().get("idempotency-key") else { return Ok(None) };
     let key = value.to_str().unwrap_or_default();
-    if key.is_empty() || key.len() > LONGEST_KEY {
+    if key.is_empty() || key.len() > LONGEST_KEY || !key.bytes().all(|byte| byte.is_ascii_graphic()) {
         let message = format!("An Idempotency-Key is 1 to {LONGEST_KEY} visible ASCII characters.");
         return Err(ApiError::bad_request("invalid_idempotency_key", message));
     }
     Ok(Some(key.to_owned()))
 }
+
+#[cfg(test)]
+mod tests;

@@ -31,25 +31,25 @@ pub struct App {
 pub async fn handle(app: &App, request: Request) -> Result<Response<Body>, ApiError> {
     render_version(&request)?;
     let id = job_id(&request)?;
-    let variant = query(&request, "variant");
+    let thumbnail = match query(&request, "variant").as_deref() {
+        None | Some("" | "video") => false,
+        Some("thumbnail") => true,
+        Some(_) => {
+            let message = "This variant is not known: it is video or thumbnail.";
+            return Err(ApiError::bad_request("unknown_variant", message));
+        }
+    };
     let now = app.clock.now();
     let job = app.jobs.get(&id, now).await?.ok_or_else(ApiError::job_not_found)?;
     let video = finished_video(&job, now)?;
-    let (key, filename) = match variant.as_deref() {
-        None | Some("" | "video") => (video.key.as_str(), format!("video-{id}.mp4")),
-        Some("thumbnail") => {
-            let missing = || ApiError::new(StatusCode::NOT_FOUND, "no_thumbnail", "This video has no thumbnail.");
-            let key = video.thumbnail_key.as_deref().ok_or_else(missing)?;
-            let ending = key.rsplit_once('.').map_or("jpg", |(_, ending)| ending);
-            (key, format!("video-{id}.{ending}"))
-        }
-        Some(_) => {
-            return Err(ApiError::bad_request(
-                "unknown_variant",
-                "This variant is not known: it is video or thumbnail.",
-            ));
-        }
+    let key = if thumbnail {
+        let missing = || ApiError::new(StatusCode::NOT_FOUND, "no_thumbnail", "This video has no thumbnail.");
+        video.thumbnail_key.as_deref().ok_or_else(missing)?
+    } else {
+        &video.key
     };
+    let ending = key.rsplit_once('.').map_or("mp4", |(_, ending)| ending);
+    let filename = format!("video-{id}.{ending}");
     let valid_for = URL_VALID_FOR.min(video.expires_at.since(now)).max(Duration::from_secs(1));
     let url = app.videos.presigned_url(key, &filename, valid_for).await?;
     if wants_json(&request) {
@@ -83,3 +83,6 @@ fn wants_json(request: &Request) -> bool {
         .flat_map(|value| value.split(','))
         .any(|kind| kind.split(';').next().unwrap_or("").trim() == "application/json")
 }
+
+#[cfg(test)]
+mod tests;

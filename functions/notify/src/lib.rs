@@ -122,3 +122,6 @@ async fn post(app: &App, job_id: &JobId, connection: &str, message: &[u8]) {
         );
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -65,3 +65,6 @@ pub async fn handle(app: &App, round: Round) -> Result<Report, Error> {
     }
     Ok(Report { jobs, events })
 }
+
+#[cfg(test)]
+mod tests;

@@ -78,3 +78,6 @@ pub async fn handle(app: &App, request: Request) -> Result<Response<Body>, ApiEr
     let events = app.events.latest(limit, app.clock.now()).await?;
     Ok(json(StatusCode::OK, &Answer { events: events.into_iter().map(EventView::from).collect() }))
 }
+
+#[cfg(test)]
+mod tests;

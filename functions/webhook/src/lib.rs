@@ -75,3 +75,6 @@ pub async fn handle(app: &App, request: Request) -> Result<Response<Body>, ApiEr
     }
     Ok(json(StatusCode::OK, &serde_json::json!({"received": true})))
 }
+
+#[cfg(test)]
+mod tests;

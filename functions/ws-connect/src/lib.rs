@@ -25,3 +25,6 @@ pub async fn handle(app: &App, event: ApiGatewayWebsocketProxyRequest) -> Result
     tracing::info!(connection_id = id, "connected");
     Ok(json!({"statusCode": 200}))
 }
+
+#[cfg(test)]
+mod tests;

@@ -23,3 +23,6 @@ pub async fn handle(app: &App, event: ApiGatewayWebsocketProxyRequest) -> Result
     tracing::info!(connection_id = id, "disconnected");
     Ok(json!({"statusCode": 200}))
 }
+
+#[cfg(test)]
+mod tests;

@@ -82,3 +82,6 @@ async fn answer(app: &App, connection: &str, message: &ServerMessage<'_>) -> Res
         Posted::Failed(error) => Err(error),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -48,7 +48,7 @@ impl OpenAi {
         // Shorter than the whole: what fails to connect in time has certainly sent nothing.
         let client = || Client::builder().connect_timeout(timeout / 2).retry(reqwest::retry::never());
         let once = client().redirect(redirect::Policy::none()).pool_max_idle_per_host(0).build()?;
-        let reads = client().redirect(redirect::Policy::limited(3)).read_timeout(timeout).build()?;
+        let reads = client().redirect(redirect::Policy::limited(3)).build()?;
         Ok(Self { once, reads, timeout, base_url, api_key: api_key.to_owned() })
     }
 
@@ -84,7 +84,6 @@ impl OpenAi {
             let body = whole(response).await.map_err(unavailable)?;
             serde_json::from_slice(&body).map_err(unavailable)
         };
-        // The client's own time-out is for each piece: this one is for the whole answer.
         bounded(self.timeout, read).await?
     }
 }
@@ -165,7 +164,7 @@ impl Provider for OpenAi {
             url.query_pairs_mut().append_pair("variant", "thumbnail");
         }
         let response = bounded(self.timeout, self.get(url)).await??;
-        Ok(Content { response })
+        Ok(Content { response, timeout: self.timeout })
     }
 }
 

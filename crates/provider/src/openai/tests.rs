@@ -14,7 +14,8 @@ const TIMEOUT: Duration = Duration::from_millis(300);
 const SUBMISSION: Submission<'static> =
     Submission { prompt: "A bell", model: "sora-2", seconds: "8", size: "1280x720" };
 
-/// A server that gives each connection the next of `answers`, and keeps what it was asked.
+/// A server that gives each connection the next of `answers`, and keeps what it was asked. One that ends with `hang` goes
+/// on without a word.
 struct Server {
     base_url: String,
     requests: Arc<Mutex<Vec<String>>>,
@@ -32,11 +33,11 @@ impl Server {
                 let (mut socket, _) = listener.accept().await.unwrap();
                 let request = read_request(&mut socket).await;
                 seen.lock().unwrap().push(request);
-                if answer == "hang" {
+                let (answer, hangs) = answer.strip_suffix("hang").map_or((&*answer, false), |answer| (answer, true));
+                socket.write_all(answer.as_bytes()).await.unwrap();
+                if hangs {
                     // Held open until the client leaves.
                     let _ = socket.read(&mut [0]).await;
-                } else {
-                    socket.write_all(answer.as_bytes()).await.unwrap();
                 }
             }
         });
@@ -185,6 +186,17 @@ async fn a_file_comes_whole_or_not_at_all() {
     let chunked = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\n01234\r\n";
     assert!(fetch(chunked).await.is_err(), "chunked and cut off");
     assert!(fetch("hang").await.is_err());
+    assert!(fetch(&whole.replace("56789", "hang")).await.is_err(), "fell silent in the middle");
+}
+
+#[tokio::test]
+async fn whoever_takes_his_time_with_a_piece_still_gets_the_rest() {
+    let server = Server::start(&[&answer("200 OK", "", "0123456789")]).await;
+    let mut content = server.provider().content("v", Variant::Video).await.unwrap();
+    assert_eq!(content.next().await.unwrap().unwrap(), "0123456789");
+    // Storing it takes longer than the provider may take for a piece.
+    tokio::time::sleep(TIMEOUT * 2).await;
+    assert_eq!(content.next().await.unwrap(), None);
 }
 
 #[test]
