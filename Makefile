@@ -8,6 +8,8 @@ MAKEFLAGS += --no-print-directory
 LOCAL := PYTHONPATH=infra .venv/bin/python -m local
 DEPLOY := .venv-deploy/bin
 STACK ?=
+SEED ?=
+JOBS ?= 100
 
 .PHONY: help
 help: ## list the verbs
@@ -53,10 +55,18 @@ test: lint build ## everything: lint, Rust tests, and the deployed local stack e
 	@echo "Tests of the simulator and of the local stack"
 	@.venv/bin/pytest
 
+.PHONY: fuzz
+fuzz: setup ## look for inputs that break a parser (SECONDS_EACH=30, TARGETS="event mp4", KEEP=1)
+	@SECONDS_EACH="$(SECONDS_EACH)" TARGETS="$(TARGETS)" KEEP="$(KEEP)" fuzz/run.sh
+
+.PHONY: soak
+soak: build ## many jobs at once under every fault, processes killed, then an independent judgement (SEED=n, JOBS=n)
+	@PYTHONPATH=infra .venv/bin/python -m soak --jobs $(JOBS) $(if $(SEED),--seed $(SEED))
+
 .PHONY: deploy
 deploy: $(DEPLOY)/installed ## build for AWS and deploy (STACK=name, after a first time with SAM's questions)
 	@echo "Building the functions for AWS"
-	@PATH="$(CURDIR)/$(DEPLOY):$$PATH" cargo lambda build --workspace --exclude clipbell-test-support --bins --release --locked --arm64
+	@PATH="$(CURDIR)/$(DEPLOY):$$PATH" cargo lambda build --workspace --exclude clipbell-test-support --exclude clipbell-parser-tests --exclude clipbell-fault-tests --bins --release --locked --arm64
 	@$(DEPLOY)/sam deploy --template-file template.yaml --capabilities CAPABILITY_IAM --resolve-s3 \
 		$(if $(STACK),--stack-name $(STACK),--guided)
 
@@ -75,5 +85,5 @@ requirements: ## pin the Python packages of infra/requirements.in anew
 
 .PHONY: clean
 clean: ## remove all that was built or installed here
-	@echo "Removing target, .venv, .venv-deploy and .local"
-	@rm -rf target .venv .venv-deploy .local
+	@echo "Removing target, fuzz/target, .venv, .venv-deploy and .local"
+	@rm -rf target fuzz/target .venv .venv-deploy .local

@@ -34,6 +34,12 @@ elif ! at_least "$(rustc --version | cut -d ' ' -f 2)" "$oldest_rust"; then
     missing+=("Rust $oldest_rust or newer: \`rustup update stable\` (this is $(rustc --version))")
 fi
 
+for component in rustfmt clippy; do
+    if command -v cargo >/dev/null && ! cargo "${component/rustfmt/fmt}" --version >/dev/null 2>&1; then
+        missing+=("$component: \`rustup component add $component\`")
+    fi
+done
+
 if ((${#debian[@]})) && [[ $EUID -eq 0 ]] && command -v apt-get >/dev/null && [[ -z ${SECOND_TRY:-} ]]; then
     echo "Installing Debian packages: ${debian[*]}"
     apt-get update -qq

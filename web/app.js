@@ -43,7 +43,7 @@ function watch(job) {
     socket.onmessage = ({ data }) => {
       const news = JSON.parse(data);
       // Messages may come twice or out of order.
-      if (watched !== job.jobId || news.type === "error" || news.version <= newest) return;
+      if (watched !== job.jobId || !(news.version > newest)) return;
       newest = news.version;
       show(news);
       finished = FINAL.has(news.status);

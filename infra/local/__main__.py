@@ -17,6 +17,8 @@ from .stack import Ports, Provider, Stack, StackError
 
 def up() -> None:
     with Stack(provider=provider_of_environment(), render_seconds=RENDER_SECONDS, say=print) as stack:
+        port = stack.ports.ministack
+        logs_command = "make logs" if port == 4566 else f"make logs MINISTACK_PORT={port}"
         simulator = f"Provider        {stack.provider.base_url}" + ("  (simulated)" if stack.simulated else "")
         print(
             f"""
@@ -28,7 +30,7 @@ Webhook         {stack.base_url}/api/webhook/video-events
 AWS endpoint    {stack.aws.endpoint}  (region {stack.aws.region}, key and secret "test")
 Operator token  {stack.operator_token}  (for {stack.base_url}/api/webhook/events)
 
-Logs: `make logs`, or `make logs F=webhook` for one function. Ctrl-C ends it all.""",
+Logs: `{logs_command}`, or with F=webhook for one function. Ctrl-C ends it all.""",
             flush=True,
         )
         while not (ended := stack.run.ended()):
@@ -39,6 +41,10 @@ Logs: `make logs`, or `make logs F=webhook` for one function. Ctrl-C ends it all
 def provider_of_environment() -> Provider | None:
     """A real provider, when one is named. Orders there cost money, so it has to be named in full."""
     url, key = os.environ.get("OPENAI_BASE_URL"), os.environ.get("OPENAI_API_KEY")
+    if url and not key:
+        raise StackError(
+            "OPENAI_BASE_URL is set and OPENAI_API_KEY is not: set both (any text, where the server asks for none)."
+        )
     return Provider(url, key) if url and key else None
 
 

@@ -139,7 +139,8 @@ async def _session(app: web.Application):
 
 
 def application(http_api: str, websocket_api: str, page: Path) -> web.Application:
-    app = web.Application()
+    # A body goes on as it came, compressed or not.
+    app = web.Application(handler_args={"auto_decompress": False})
     app[HTTP_API], app[WEBSOCKET_API], app[PAGE] = http_api, websocket_api, page
     app.cleanup_ctx.append(_session)
     app.router.add_route("*", "/api/{path:.*}", forward)

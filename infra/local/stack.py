@@ -13,9 +13,11 @@ import platform
 import re
 import secrets
 import shutil
+import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 import urllib.error
 import urllib.request
@@ -41,6 +43,9 @@ STATE = ROOT / ".local"
 TEMPLATE = ROOT / "template.yaml"
 CODE_URI = re.compile(r"CodeUri: target/lambda/(\S+)")
 ARTIFACTS = "clipbell-artifacts"
+
+# For what must not hold up the end: a MiniStack that hangs is ended all the same.
+IMPATIENT = {"connect_timeout": 1, "read_timeout": 2, "retries": {"max_attempts": 0}}
 
 # What a function may need of this machine's environment. All else stays out: an AWS profile, say, or a real key.
 INHERITED = {
@@ -129,14 +134,16 @@ class Stack:
             raise
         return self
 
-    def __exit__(self, kind: object, error: BaseException | None, *_: object) -> None:
-        # MiniStack forgets everything; what the functions said is kept beside its own log.
-        log = self.run.directory / "functions.log"
-        with contextlib.suppress(BotoCoreError, ClientError):
-            log.write_text("".join(f"{line}\n" for line in logs.lines(self.client("logs"), self.name)))
-        if error:
-            error.add_note(f"What the functions said: {log}")
-        self.run.stop()
+    def __exit__(self, *_: object) -> None:
+        with _undisturbed():
+            try:
+                # MiniStack forgets everything; what the functions said is kept beside its own log.
+                with contextlib.suppress(BotoCoreError, ClientError):
+                    log = self.run.directory / "functions.log"
+                    said = logs.lines(_client("logs", self.aws, patient=False), self.name)
+                    log.write_text("".join(f"{line}\n" for line in said))
+            finally:
+                self.run.stop()
 
     def client(self, service: str) -> Any:
         """A boto3 client for the stack's services, with all rights."""
@@ -155,6 +162,9 @@ class Stack:
         return body
 
     def _start(self) -> None:
+        numbers = (self.ports.gateway, self.ports.ministack, self.ports.simulator)
+        if len(set(numbers)) < len(numbers):
+            raise StackError("PORT, MINISTACK_PORT and SIMULATOR_PORT must be three different ports.")
         self.run.claim()
         require_free(self.ports.gateway, "the local address", "PORT")
         require_free(self.ports.ministack, "MiniStack", "MINISTACK_PORT")
@@ -344,8 +354,23 @@ def staged(function: str) -> Path:
     return package
 
 
+@contextlib.contextmanager
+def _undisturbed() -> Iterator[None]:
+    """No second Ctrl-C interrupts the clean-up that the first one began."""
+    signals = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = [signal.signal(number, signal.SIG_IGN) for number in signals]
+    try:
+        yield
+    finally:
+        for number, handler in zip(signals, before, strict=True):
+            signal.signal(number, handler)
+
+
 @cache
-def _client(service: str, aws: Aws) -> Any:
+def _client(service: str, aws: Aws, patient: bool = True) -> Any:
     # A person's own AWS profile and configuration have no say here.
     nowhere = dict.fromkeys(("config_file", "credentials_file"), (None, None, os.devnull, None))
     session = botocore.session.Session(session_vars={"profile": (None, None, None, None), **nowhere})
@@ -355,7 +380,7 @@ def _client(service: str, aws: Aws) -> Any:
         region_name=aws.region,
         aws_access_key_id=aws.access_key,
         aws_secret_access_key=aws.secret_key,
-        config=botocore.config.Config(proxies={}, max_pool_connections=50),
+        config=botocore.config.Config(proxies={}, max_pool_connections=50, **({} if patient else IMPATIENT)),
     )
 
 

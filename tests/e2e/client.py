@@ -96,6 +96,10 @@ class Api:
         headers = {"If-None-Match": etag} if etag is not None else {}
         return await self.request("GET", f"/api/status?jobId={job_id}&renderVersion=v3", headers=headers)
 
+    async def cancel(self, job_id: str) -> Answer:
+        """Asks for a job's end."""
+        return await self.request("POST", f"/api/cancel?jobId={job_id}&renderVersion=v3")
+
     async def download(
         self, job_id: str, *, variant: str | None = None, headers: dict[str, str] | None = None
     ) -> Download:

@@ -186,6 +186,7 @@ async def test_when_a_table_is_gone_the_caller_learns_just_when_to_try_again(
         ),
         "job-status": await guarded_api.status("job_" + "0" * 32),
         "download": (await guarded_api.download("job_" + "0" * 32)).redirect,
+        "cancel-job": await guarded_api.cancel("job_" + "0" * 32),
     }
     for function, answer in answers.items():
         body = refused(guarded_stack, answer, 503, "unavailable", "try again")

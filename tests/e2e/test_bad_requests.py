@@ -76,10 +76,10 @@ def change_row(stack: Stack, job_id: str, expression: str, names: dict[str, str]
         ("renderVersion=%F0%9F%94%94", "not known"),
     ],
 )
-@pytest.mark.parametrize("route", ["POST /api/generate", "GET /api/status", "GET /api/download"])
+@pytest.mark.parametrize("route", ["POST /api/generate", "GET /api/status", "GET /api/download", "POST /api/cancel"])
 async def test_any_render_version_but_v3_is_refused(stack: Stack, api: Api, route: str, query: str, word: str) -> None:
     method, path = route.split()
-    body = {"json": {"scriptOrQuestion": prompt()}} if method == "POST" else {}
+    body = {"json": {"scriptOrQuestion": prompt()}} if path == "/api/generate" else {}
     answer = await api.request(method, f"{path}?jobId={UNKNOWN}&{query}".rstrip("&"), **body)
     refused(stack, answer, 400, "unsupported_render_version", "renderVersion=v3", word)
 
@@ -344,13 +344,14 @@ async def test_a_key_used_again_with_another_request_is_refused(stack: Stack, ap
 
 # jobId
 
-ROUTES_OF_A_JOB = pytest.mark.parametrize("path", ["/api/status", "/api/download"])
+ROUTES_OF_A_JOB = pytest.mark.parametrize("route", ["GET /api/status", "GET /api/download", "POST /api/cancel"])
 
 
 @ROUTES_OF_A_JOB
 @pytest.mark.parametrize("query", ["", "jobId=", "jobid=" + UNKNOWN, "job_id=" + UNKNOWN])
-async def test_a_missing_job_id_is_refused(stack: Stack, api: Api, path: str, query: str) -> None:
-    answer = await api.request("GET", f"{path}?renderVersion=v3&{query}".rstrip("&"))
+async def test_a_missing_job_id_is_refused(stack: Stack, api: Api, route: str, query: str) -> None:
+    method, path = route.split()
+    answer = await api.request(method, f"{path}?renderVersion=v3&{query}".rstrip("&"))
     refused(stack, answer, 400, "missing_job_id", "jobId", "missing")
 
 
@@ -376,14 +377,16 @@ async def test_a_missing_job_id_is_refused(stack: Stack, api: Api, path: str, qu
     ],
     ids=lambda job_id: job_id[:16],
 )
-async def test_a_malformed_job_id_is_refused(stack: Stack, api: Api, path: str, job_id: str) -> None:
-    answer = await api.request("GET", f"{path}?renderVersion=v3&jobId={job_id}")
+async def test_a_malformed_job_id_is_refused(stack: Stack, api: Api, route: str, job_id: str) -> None:
+    method, path = route.split()
+    answer = await api.request(method, f"{path}?renderVersion=v3&jobId={job_id}")
     refused(stack, answer, 400, "invalid_job_id", "jobId", "job_ and 32 hexadecimal digits")
 
 
 @ROUTES_OF_A_JOB
-async def test_an_unknown_job_is_not_found(stack: Stack, api: Api, path: str) -> None:
-    answer = await api.request("GET", f"{path}?renderVersion=v3&jobId={UNKNOWN}")
+async def test_an_unknown_job_is_not_found(stack: Stack, api: Api, route: str) -> None:
+    method, path = route.split()
+    answer = await api.request(method, f"{path}?renderVersion=v3&jobId={UNKNOWN}")
     refused(stack, answer, 404, "job_not_found", "no job", "jobId")
 
 
@@ -472,6 +475,8 @@ async def test_a_thumbnail_that_could_not_be_had_is_not_found(stack: Stack, api:
         "PUT /api/generate",
         "POST /api/status",
         "POST /api/download",
+        "GET /api/cancel",
+        "DELETE /api/cancel",
         "GET /api/webhook/video-events",
         "POST /api/webhook/events",
         "GET /api/generate/../status/x",
@@ -487,9 +492,9 @@ async def test_an_unknown_route_or_method_is_not_found(api: Api, route: str) -> 
     assert answer.body == {"message": "Not Found"}
 
 
-@pytest.mark.parametrize("path", ["/api/generate", "/api/status", "/api/download"])
+@pytest.mark.parametrize("path", ["/api/generate", "/api/status", "/api/download", "/api/cancel"])
 async def test_a_page_of_another_origin_may_ask(api: Api, path: str) -> None:
-    method = "POST" if path == "/api/generate" else "GET"
+    method = "POST" if path in ("/api/generate", "/api/cancel") else "GET"
     wanted = ["authorization", "content-type", "idempotency-key", "if-none-match"]
     answer = await api.request(
         "OPTIONS",

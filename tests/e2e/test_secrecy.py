@@ -41,6 +41,7 @@ async def test_no_log_holds_what_was_sent_or_what_is_secret(stack: Stack, api: A
     await api.request("POST", GENERATE, json={"scriptOrQuestion": "x"}, headers={"Idempotency-Key": HUSH * 20})
     await api.request("GET", f"/api/status?renderVersion={HUSH}&jobId={HUSH}")
     await api.request("GET", f"/api/download?renderVersion=v3&jobId={HUSH}")
+    await api.request("POST", f"/api/cancel?renderVersion=v3&jobId={HUSH}", data=HUSH.encode())
     await api.request("GET", "/api/webhook/events", headers=bearer)
     event = signing.event("video.completed", {"id": f"video_{secrets.token_hex(12)}"}, note=HUSH)
     signed = signing.headers(stack.webhook_secret, event)

@@ -51,8 +51,8 @@ pub enum Submitted {
     Written,
     /// The video belongs to another job.
     VideoTaken,
-    /// Somebody else changed the job first.
-    Conflict,
+    /// Somebody else changed the job first; the row as it is now, or none when it is gone.
+    Conflict(Option<Box<Job>>),
 }
 
 /// An unfinished job whose time has come.
@@ -175,7 +175,10 @@ impl Jobs {
             Err(SdkError::ServiceError(refused)) => match refused_by_conditions(refused.err()) {
                 [Some(_), _] => Ok(Submitted::VideoTaken),
                 [None, Some(reason)] if is_written_by(reason.item(), next.written_by()) => Ok(Submitted::Written),
-                [None, Some(_)] => Ok(Submitted::Conflict),
+                [None, Some(reason)] => {
+                    let row = reason.item().cloned().map(job_from).transpose()?;
+                    Ok(Submitted::Conflict(row.map(Box::new)))
+                }
                 [None, None] => Err(AwsError::call(call, SdkError::ServiceError(refused))),
             },
             Err(error) => Err(AwsError::call(call, error)),

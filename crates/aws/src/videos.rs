@@ -20,6 +20,9 @@ use crate::{
 /// How much of an upload is held in memory, and sent as one part. With the 10,000 parts that S3 takes: 80 GB.
 const PART: usize = 8 * 1024 * 1024;
 
+/// How long the removal of a broken-off upload may take.
+const ABORTED_WITHIN: Duration = Duration::from_secs(3);
+
 /// The bucket.
 #[derive(Clone, Debug)]
 pub struct Videos {
@@ -146,17 +149,14 @@ impl VideoUpload {
     pub async fn abort(self) {
         let Some(upload_id) = self.upload_id else { return };
         let s3 = &self.videos;
-        let aborted = s3
-            .client
-            .abort_multipart_upload()
-            .bucket(&s3.bucket)
-            .key(&self.key)
-            .upload_id(upload_id)
-            .send()
-            .await
-            .map_err(|error| AwsError::call("AbortMultipartUpload", error));
-        if let Err(error) = aborted {
-            tracing::warn!(key = self.key, error = %Chain(&error), "an upload was not aborted");
+        let abort = s3.client.abort_multipart_upload().bucket(&s3.bucket).key(&self.key).upload_id(upload_id).send();
+        match tokio::time::timeout(ABORTED_WITHIN, abort).await {
+            Ok(Ok(_)) => {}
+            Ok(Err(error)) => {
+                let error = AwsError::call("AbortMultipartUpload", error);
+                tracing::warn!(key = self.key, error = %Chain(&error), "an upload was not aborted");
+            }
+            Err(_) => tracing::warn!(key = self.key, "an upload was not aborted in time"),
         }
     }
 

@@ -83,10 +83,11 @@ impl WorkQueue {
             .map_err(|error| AwsError::call(call, error))
     }
 
-    /// Sends the look that this row waits for, when it waits for one.
+    /// Sends the look that this row waits for, when it waits for one. One that is further away than a message can be is
+    /// left to `reconcile`, so that none comes too early.
     pub async fn send_next_look(&self, job: &Job, now: Millis) -> Result<(), AwsError> {
         match (WorkMessage::next_look(job), job.next_check_at()) {
-            (Some(message), Some(due)) => self.send(&message, due.since(now)).await,
+            (Some(message), Some(due)) if due.since(now) <= LONGEST_DELAY => self.send(&message, due.since(now)).await,
             _ => Ok(()),
         }
     }

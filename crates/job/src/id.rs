@@ -39,7 +39,12 @@ impl JobId {
 
     /// A number that is spread evenly over all ids; for sharding.
     pub(crate) fn spread(&self) -> u8 {
-        self.0.as_bytes().last().copied().unwrap_or(0)
+        self.0
+            .chars()
+            .last()
+            .and_then(|digit| digit.to_digit(16))
+            .and_then(|digit| u8::try_from(digit).ok())
+            .unwrap_or(0)
     }
 }
 

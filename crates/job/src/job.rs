@@ -23,6 +23,9 @@ const HISTORY_LIMIT: usize = 32;
 /// Progress that only the product itself says: 99 while the video is saved, 100 when it is.
 const SAVING: u8 = 99;
 
+/// The message of a job whose end was asked for.
+const CANCELING: &str = "Canceling";
+
 /// What the outside is told of a job's state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -144,8 +147,13 @@ pub enum Stage {
         since: Millis,
         /// Looks in a row that brought no answer.
         failed_looks: u32,
+        /// Since when the provider says that there is no such video.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        missing_since: Option<Millis>,
         /// Saves that did not succeed.
         failed_saves: u32,
+        /// Those of them for which the provider's file was none.
+        bad_files: u32,
     },
     /// A worker has claimed the save.
     Saving {
@@ -157,9 +165,21 @@ pub enum Stage {
         since: Millis,
         /// Saves that did not succeed before this one.
         failed_saves: u32,
+        /// Those of them for which the provider's file was none.
+        bad_files: u32,
     },
     /// A terminal state.
     Finished,
+}
+
+impl Stage {
+    /// The claim that a worker holds, or held until its lease ran out.
+    fn claim(&self) -> Option<&AttemptId> {
+        match self {
+            Self::Submitting { attempt, .. } | Self::Saving { attempt, .. } => Some(attempt),
+            Self::Waiting { .. } | Self::Rendering { .. } | Self::Finished => None,
+        }
+    }
 }
 
 /// How long things live; from configuration.
@@ -198,6 +218,8 @@ pub struct Job {
     shard: Option<u8>,
     #[serde(skip_serializing_if = "Option::is_none")]
     next_check_at: Option<Millis>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cancel_requested_at: Option<Millis>,
     #[serde(skip_serializing_if = "Option::is_none")]
     video: Option<StoredVideo>,
     history: Vec<HistoryEntry>,
@@ -241,6 +263,7 @@ impl Job {
             video_id: None,
             shard: Some(new.job_id.spread() % SHARDS),
             next_check_at: Some(now),
+            cancel_requested_at: None,
             video: None,
             history: vec![HistoryEntry { at: now, what: "created".to_owned() }],
             ttl: None,
@@ -304,6 +327,18 @@ impl Job {
     /// When the job wants to be looked at next; none when it is finished.
     pub fn next_check_at(&self) -> Option<Millis> {
         self.next_check_at
+    }
+    /// When its caller asked for its end; none when nobody did.
+    pub fn cancel_requested_at(&self) -> Option<Millis> {
+        self.cancel_requested_at
+    }
+    /// Whether somebody asked for its end.
+    pub fn is_cancel_requested(&self) -> bool {
+        self.cancel_requested_at.is_some()
+    }
+    /// Whether this row holds the very claim that `earlier` holds: what came of it may still be written.
+    pub fn holds_claim_of(&self, earlier: &Self) -> bool {
+        self.stage.claim().is_some_and(|claim| earlier.stage.claim() == Some(claim))
     }
     /// The video in our bucket.
     pub fn video(&self) -> Option<&StoredVideo> {
@@ -392,10 +427,12 @@ impl OpenJob {
     #[must_use]
     pub fn submitted(&self, video_id: &str, next: Millis, now: Millis) -> Job {
         self.step(now, Some(next), Some("submitted"), |job| {
-            job.stage = Stage::Rendering { since: now, failed_looks: 0, failed_saves: 0 };
+            job.stage = rendering_again(now, 0, 0);
             job.video_id = Some(video_id.to_owned());
             job.request.prompt = None;
-            "Queued at the provider".clone_into(&mut job.message);
+            if !job.is_cancel_requested() {
+                "Queued at the provider".clone_into(&mut job.message);
+            }
         })
     }
 
@@ -417,24 +454,40 @@ impl OpenJob {
     /// The provider gave no answer: look again at `next`.
     #[must_use]
     pub fn look_failed(&self, next: Millis, now: Millis) -> Job {
-        self.step(now, Some(next), None, |job| {
-            if let Stage::Rendering { failed_looks, .. } = &mut job.stage {
-                *failed_looks = failed_looks.saturating_add(1);
+        self.step(now, Some(next), None, |job| match &job.stage {
+            Stage::Rendering { .. } => job.count_failed_look(),
+            // The lease of a claim ran out: its worker is gone, and so is its save.
+            Stage::Saving { since, failed_saves, bad_files, .. } => {
+                job.stage = rendering_again(*since, failed_saves.saturating_add(1), *bad_files);
+                job.count_failed_look();
             }
+            _ => (),
         })
+    }
+
+    /// The provider says that there is no such video: look again at `next`.
+    #[must_use]
+    pub fn look_found_nothing(&self, next: Millis, now: Millis) -> Job {
+        let mut job = self.look_failed(next, now);
+        if let Stage::Rendering { missing_since, .. } = &mut job.stage {
+            missing_since.get_or_insert(now);
+        }
+        job
     }
 
     /// The provider has the video: a worker takes the save on itself until `lease_until`.
     #[must_use]
     pub fn claim_save(&self, attempt: AttemptId, lease_until: Millis, now: Millis) -> Job {
         self.step(now, Some(lease_until), Some("saving"), |job| {
-            let (since, failed_saves) = match job.stage {
-                Stage::Rendering { since, failed_saves, .. } => (since, failed_saves),
+            let (since, failed_saves, bad_files) = match job.stage {
+                Stage::Rendering { since, failed_saves, bad_files, .. } => (since, failed_saves, bad_files),
                 // The lease of an earlier claim ran out: its worker is gone, and so is its save.
-                Stage::Saving { since, failed_saves, .. } => (since, failed_saves.saturating_add(1)),
-                _ => (now, 0),
+                Stage::Saving { since, failed_saves, bad_files, .. } => {
+                    (since, failed_saves.saturating_add(1), bad_files)
+                }
+                _ => (now, 0, 0),
             };
-            job.stage = Stage::Saving { attempt, lease_until, since, failed_saves };
+            job.stage = Stage::Saving { attempt, lease_until, since, failed_saves, bad_files };
             job.status = Status::InProgress;
             job.progress = SAVING;
             "Saving the video".clone_into(&mut job.message);
@@ -445,10 +498,20 @@ impl OpenJob {
     #[must_use]
     pub fn save_failed(&self, why: &str, next: Millis, now: Millis) -> Job {
         self.step(now, Some(next), Some(why), |job| {
-            if let Stage::Saving { since, failed_saves, .. } = job.stage {
-                job.stage = Stage::Rendering { since, failed_looks: 0, failed_saves: failed_saves.saturating_add(1) };
+            if let Stage::Saving { since, failed_saves, bad_files, .. } = job.stage {
+                job.stage = rendering_again(since, failed_saves.saturating_add(1), bad_files);
             }
         })
+    }
+
+    /// What the provider gave for the video was none: again at `next`.
+    #[must_use]
+    pub fn file_was_bad(&self, why: &str, next: Millis, now: Millis) -> Job {
+        let mut job = self.save_failed(why, next, now);
+        if let Stage::Rendering { bad_files, .. } = &mut job.stage {
+            *bad_files = bad_files.saturating_add(1);
+        }
+        job
     }
 
     /// The whole video is in the bucket.
@@ -464,6 +527,21 @@ impl OpenJob {
     #[must_use]
     pub fn failed(&self, error: JobError, deadlines: &Deadlines, now: Millis) -> Job {
         self.finish(now, deadlines, Status::Failed, "The video could not be made", |job| job.error = Some(error))
+    }
+
+    /// Its caller asks for its end: due at once, or, while a worker holds it, when that worker's lease is over.
+    #[must_use]
+    pub fn cancel_requested(&self, now: Millis) -> Job {
+        let next = match self.stage {
+            Stage::Submitting { lease_until, unknown_since: None, .. } | Stage::Saving { lease_until, .. } => {
+                lease_until
+            }
+            _ => now,
+        };
+        self.step(now, Some(next), Some("asked to cancel"), |job| {
+            job.cancel_requested_at.get_or_insert(now);
+            CANCELING.clone_into(&mut job.message);
+        })
     }
 
     /// It ends at the caller's wish, or the provider's.
@@ -518,11 +596,22 @@ impl OpenJob {
 }
 
 impl Job {
-    fn reset_failed_looks(&mut self) {
+    fn count_failed_look(&mut self) {
         if let Stage::Rendering { failed_looks, .. } = &mut self.stage {
-            *failed_looks = 0;
+            *failed_looks = failed_looks.saturating_add(1);
         }
     }
+
+    fn reset_failed_looks(&mut self) {
+        if let Stage::Rendering { failed_looks, missing_since, .. } = &mut self.stage {
+            (*failed_looks, *missing_since) = (0, None);
+        }
+    }
+}
+
+/// The stage of a video that the provider has and nobody saves.
+fn rendering_again(since: Millis, failed_saves: u32, bad_files: u32) -> Stage {
+    Stage::Rendering { since, failed_looks: 0, missing_since: None, failed_saves, bad_files }
 }
 
 #[cfg(test)]
@@ -620,6 +709,56 @@ mod tests {
     fn the_prompt_leaves_the_row_once_the_provider_has_the_job() {
         assert_eq!(rendering().request().prompt, None);
         assert_eq!(new_job().canceled(&DEADLINES, at(1)).request().prompt, None);
+    }
+
+    #[test]
+    fn a_wish_to_cancel_is_told_at_once_kept_by_every_step_and_ends_nothing_by_itself() {
+        let asked = rendering().cancel_requested(at(2));
+        assert_eq!((asked.cancel_requested_at(), asked.next_check_at()), (Some(at(2)), Some(at(2))));
+        assert_eq!((asked.status(), asked.message()), (Status::Queued, "Canceling"));
+        assert_eq!((asked.version(), asked.rev()), (rendering().version() + 1, rendering().rev() + 1));
+        let saving = asked.open().unwrap().claim_save(AttemptId::random(), at(60), at(6)).open().unwrap();
+        let failed = saving.save_failed("truncated", at(10), at(8)).open().unwrap();
+        assert_eq!(failed.look_failed(at(20), at(10)).cancel_requested_at(), Some(at(2)));
+        let video = StoredVideo { key: "k".to_owned(), bytes: 1, thumbnail_key: None, expires_at: at(300) };
+        assert_eq!(saving.completed(video, &DEADLINES, at(7)).status(), Status::Completed);
+    }
+
+    #[test]
+    fn a_job_that_a_worker_holds_and_is_to_be_canceled_is_due_when_the_lease_is_over() {
+        let claimed = new_job().claim_submission(AttemptId::random(), at(30), at(0)).open().unwrap();
+        let asked = claimed.cancel_requested(at(1)).open().unwrap();
+        assert_eq!((asked.next_check_at(), asked.message()), (Some(at(30)), "Canceling"));
+        // The worker's answer neither takes the wish back nor hides it.
+        let taken = asked.submitted("video_1", at(2), at(2)).open().unwrap();
+        assert_eq!((taken.cancel_requested_at(), taken.message()), (Some(at(1)), "Canceling"));
+        assert_eq!(
+            claimed.submission_unknown(at(9), at(2)).open().unwrap().cancel_requested(at(3)).next_check_at(),
+            Some(at(3))
+        );
+        let saving = rendering().claim_save(AttemptId::random(), at(60), at(6)).open().unwrap();
+        assert_eq!(saving.cancel_requested(at(7)).next_check_at(), Some(at(60)));
+    }
+
+    #[test]
+    fn a_claim_is_held_until_another_step_is_taken() {
+        let claimed = new_job().claim_submission(AttemptId::random(), at(30), at(0)).open().unwrap();
+        assert!(claimed.cancel_requested(at(1)).holds_claim_of(&claimed));
+        assert!(claimed.submission_unknown(at(9), at(1)).holds_claim_of(&claimed));
+        assert!(!claimed.submission_not_taken(1, at(9), at(1)).holds_claim_of(&claimed));
+        assert!(!claimed.submitted("video_1", at(9), at(1)).holds_claim_of(&claimed));
+        assert!(!claimed.canceled(&DEADLINES, at(1)).holds_claim_of(&claimed));
+        let saving = rendering().claim_save(AttemptId::random(), at(60), at(6)).open().unwrap();
+        assert!(!saving.claim_save(AttemptId::random(), at(120), at(60)).holds_claim_of(&saving));
+        assert!(!rendering().holds_claim_of(&rendering()), "nobody holds it");
+    }
+
+    #[test]
+    fn a_look_that_failed_puts_down_a_save_whose_worker_is_gone() {
+        let saving = rendering().claim_save(AttemptId::random(), at(60), at(6)).open().unwrap();
+        let looked = saving.look_failed(at(70), at(60));
+        assert!(matches!(looked.stage(), Stage::Rendering { failed_looks: 1, failed_saves: 1, .. }), "{looked:?}");
+        assert_eq!((looked.version(), looked.progress()), (saving.version(), SAVING));
     }
 
     #[test]

@@ -10,7 +10,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use clipbell_job::JobError;
 
-pub use openai::{InvalidBaseUrl, OpenAi};
+pub use openai::{InvalidBaseUrl, OpenAi, wire};
 
 /// What the product needs of a provider.
 pub trait Provider: Sync {
@@ -28,6 +28,12 @@ pub trait Provider: Sync {
 
     /// Begins to fetch a video's file or its thumbnail.
     fn content(&self, id: &str, variant: Variant) -> impl Future<Output = Result<Content, ReadError>> + Send;
+
+    /// Asks for a video not to be rendered any further. One that the provider does not have needs no stopping.
+    ///
+    /// # Errors
+    /// When the provider may still be at it.
+    fn cancel(&self, id: &str) -> impl Future<Output = Result<(), CancelError>> + Send;
 }
 
 /// What is asked for.
@@ -131,6 +137,11 @@ pub enum ReadError {
     },
 }
 
+/// A video may still be rendered, although the provider was asked to stop.
+#[derive(Debug, thiserror::Error)]
+#[error("the provider did not stop the video")]
+pub struct CancelError(#[source] pub Cause);
+
 /// What happened underneath.
 pub type Cause = Box<dyn std::error::Error + Send + Sync>;
 
@@ -144,6 +155,11 @@ pub struct Content {
 }
 
 impl Content {
+    /// The body of an answer. `timeout` is how long each next piece may take once it is asked for.
+    pub fn new(response: reqwest::Response, timeout: Duration) -> Self {
+        Self { response, timeout }
+    }
+
     /// The length in bytes that was announced, where one was.
     pub fn length(&self) -> Option<u64> {
         self.response.content_length()

@@ -5,7 +5,7 @@
 
 mod failure;
 mod look;
-mod mp4;
+pub mod mp4;
 mod save;
 mod schedule;
 mod submit;
@@ -17,7 +17,7 @@ use clipbell_aws::{
     AwsError, Jobs, Outcome, Replaced, Videos, WebhookEvents, WorkMessage, WorkQueue,
     env::{self, EnvError},
 };
-use clipbell_job::{Clock, Deadlines, Job, JobId, Millis, OpenJob, Stage};
+use clipbell_job::{Clock, Deadlines, Job, JobError, JobId, Millis, OpenJob, Stage};
 use clipbell_log::Chain;
 use clipbell_provider::Provider;
 use lambda_runtime::LambdaEvent;
@@ -198,6 +198,25 @@ impl<P: Provider> Worker<'_, P> {
         Ok(step)
     }
 
+    /// Writes what came of a claim, and sends the look that waits for it; on a newer row, too, that still holds the claim.
+    ///
+    /// ```text
+    /// worker: claim (rev 1 → 2) ──▶ save ─────────────────────────▶ completed if 2: refused ──▶ completed if 3
+    /// cancel:                         └─ mark (rev 2 → 3): a wish, and no step of its own
+    /// ```
+    async fn write_outcome(&self, mut job: OpenJob, outcome: impl Fn(&OpenJob) -> Job) -> Result<Step, AwsError> {
+        loop {
+            let next = outcome(&job);
+            match self.insist(|| self.write(next.clone())).await? {
+                Step::Lost(Some(newer)) if newer.holds_claim_of(&job) => match newer.open() {
+                    Ok(newer) => job = newer,
+                    Err(finished) => return Ok(Step::Lost(Some(finished))),
+                },
+                step => return Ok(step),
+            }
+        }
+    }
+
     async fn send_next_look(&self, job: &Job) {
         if let Err(error) = self.app.queue.send_next_look(job, self.now()).await {
             tracing::warn!(job_id = %job.id(), error = %Chain(&error), "the next look was not sent: reconcile will");
@@ -243,6 +262,20 @@ impl<P: Provider> Worker<'_, P> {
     fn next(&self, job: &Job, delay: Duration) -> Millis {
         let now = self.now();
         now.plus(delay).min(self.deadline_of(job)).max(now)
+    }
+
+    /// The same for a step that puts the job down: at once, when its end was asked for meanwhile.
+    fn next_unless_canceled(&self, job: &Job, delay: Duration) -> Millis {
+        self.next(job, if job.is_cancel_requested() { Duration::ZERO } else { delay })
+    }
+
+    /// The end of a job for a reason that is not the provider's: what its caller asked for, when he did.
+    fn give_up(&self, job: &OpenJob, error: JobError) -> Job {
+        if job.is_cancel_requested() {
+            job.canceled(self.deadlines(), self.now())
+        } else {
+            job.failed(error, self.deadlines(), self.now())
+        }
     }
 
     fn deadlines(&self) -> &Deadlines {

@@ -1,15 +1,21 @@
 //! Asking the provider how far a video is.
 
+use std::time::Duration;
+
 use clipbell_aws::AwsError;
-use clipbell_job::{OpenJob, Stage};
+use clipbell_job::{Job, Millis, OpenJob, Stage};
 use clipbell_log::Chain;
 use clipbell_provider::{Provider, ReadError, VideoState};
 
 use crate::{Step, Worker, failure, schedule};
 
-/// How many answers in a row that there is no such video are believed to be a mistake: right after its creation, some
-/// servers don't know a video yet.
-const NOT_FOUND_BELIEVED_AFTER: u32 = 4;
+/// For how long a provider has to say that there is no such video, and nothing else, before it is believed: right after a
+/// creation some servers don't know a video yet, and a server that is being replaced answers 404 for a while.
+const NOT_FOUND_BELIEVED_AFTER: Duration = Duration::from_secs(10 * 60);
+
+/// After how many looks in a row without an answer one more ends a job that is to be canceled. Until then, the provider may
+/// have finished it first.
+const CANCELED_AFTER: u32 = 4;
 
 impl<P: Provider> Worker<'_, P> {
     pub(crate) async fn look(&self, job: OpenJob) -> Result<Step, AwsError> {
@@ -20,6 +26,7 @@ impl<P: Provider> Worker<'_, P> {
                 VideoState::Completed => return self.save(job).await,
                 VideoState::Failed(error) => job.failed(error, self.deadlines(), now),
                 VideoState::Canceled => job.canceled(self.deadlines(), now),
+                VideoState::Queued | VideoState::Rendering(_) if job.is_cancel_requested() => self.stop(&job).await,
                 VideoState::Queued | VideoState::Rendering(_) if self.is_late(&job) => {
                     job.failed(failure::timeout(), self.deadlines(), now)
                 }
@@ -29,22 +36,38 @@ impl<P: Provider> Worker<'_, P> {
             Err(error) => {
                 tracing::warn!(job_id = %job.id(), error = %Chain(&error), "the provider did not say how far the video is");
                 let (failed_looks, retry_after) = (failed_looks(&job), retry_after(&error));
-                if self.is_late(&job) {
+                let (is_not_there, is_late) = (matches!(error, ReadError::NotFound), self.is_late(&job));
+                if job.is_cancel_requested() && is_not_there {
+                    job.canceled(self.deadlines(), now)
+                } else if job.is_cancel_requested() && (is_late || failed_looks >= CANCELED_AFTER) {
+                    self.stop(&job).await
+                } else if is_late {
                     job.failed(failure::timeout(), self.deadlines(), now)
-                } else if matches!(error, ReadError::NotFound) && failed_looks >= NOT_FOUND_BELIEVED_AFTER {
+                } else if is_not_there && missing_for(&job, now) >= NOT_FOUND_BELIEVED_AFTER {
                     job.failed(failure::video_lost(), self.deadlines(), now)
                 } else {
-                    job.look_failed(self.next(&job, schedule::retry_delay(failed_looks, retry_after)), now)
+                    let next = self.next(&job, schedule::retry_delay(failed_looks, retry_after));
+                    if is_not_there { job.look_found_nothing(next, now) } else { job.look_failed(next, now) }
                 }
             }
         };
         self.write(next).await
     }
 
-    fn next_look(&self, job: &OpenJob) -> clipbell_job::Millis {
+    /// Has the provider stop, and then cancels the job, whatever the provider says to it. In this order a worker that dies in
+    /// between leaves nothing that is rendered for nobody.
+    async fn stop(&self, job: &OpenJob) -> Job {
+        let video_id = job.video_id().unwrap_or_default();
+        if let Err(error) = self.provider.cancel(video_id).await {
+            tracing::warn!(job_id = %job.id(), video_id, error = %Chain(&error), "canceled, but the provider may go on");
+        }
+        job.canceled(self.deadlines(), self.now())
+    }
+
+    fn next_look(&self, job: &OpenJob) -> Millis {
         let age = match *job.stage() {
             Stage::Rendering { since, .. } | Stage::Saving { since, .. } => self.now().since(since),
-            _ => std::time::Duration::ZERO,
+            _ => Duration::ZERO,
         };
         self.next(job, schedule::look_delay(age))
     }
@@ -54,6 +77,13 @@ fn failed_looks(job: &OpenJob) -> u32 {
     if let Stage::Rendering { failed_looks, .. } = *job.stage() { failed_looks } else { 0 }
 }
 
-fn retry_after(error: &ReadError) -> Option<std::time::Duration> {
+fn missing_for(job: &OpenJob, now: Millis) -> Duration {
+    match *job.stage() {
+        Stage::Rendering { missing_since: Some(since), .. } => now.since(since),
+        _ => Duration::ZERO,
+    }
+}
+
+fn retry_after(error: &ReadError) -> Option<Duration> {
     if let ReadError::Unavailable { retry_after, .. } = error { *retry_after } else { None }
 }

@@ -6,7 +6,7 @@
 
 /// What came is not a whole MP4 file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum InvalidMp4 {
+pub enum InvalidMp4 {
     /// No bytes.
     #[error("the file is empty")]
     Empty,
@@ -26,7 +26,7 @@ pub(crate) enum InvalidMp4 {
 
 /// Reads the boxes at the top of a file, piece by piece, in constant memory.
 #[derive(Debug, Default)]
-pub(crate) struct Boxes {
+pub struct Boxes {
     header: Vec<u8>,
     inside: Inside,
     any: bool,
@@ -47,7 +47,10 @@ enum Inside {
 
 impl Boxes {
     /// Takes the next bytes.
-    pub(crate) fn read(&mut self, mut bytes: &[u8]) -> Result<(), InvalidMp4> {
+    ///
+    /// # Errors
+    /// When it is certain that this is no MP4.
+    pub fn read(&mut self, mut bytes: &[u8]) -> Result<(), InvalidMp4> {
         while !bytes.is_empty() {
             match &mut self.inside {
                 Inside::LastBody => return Ok(()),
@@ -71,7 +74,10 @@ impl Boxes {
     }
 
     /// Ends the file.
-    pub(crate) fn finish(self) -> Result<(), InvalidMp4> {
+    ///
+    /// # Errors
+    /// When what came is not a whole MP4.
+    pub fn finish(self) -> Result<(), InvalidMp4> {
         match self.inside {
             _ if !self.any && self.header.is_empty() => Err(InvalidMp4::Empty),
             Inside::Header if !self.header.is_empty() => Err(InvalidMp4::CutOff),

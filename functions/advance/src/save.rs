@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use clipbell_aws::{AwsError, VideoUpload};
-use clipbell_job::{AttemptId, OpenJob, Stage, StoredVideo};
+use clipbell_job::{AttemptId, Job, OpenJob, Stage, StoredVideo};
 use clipbell_log::Chain;
 use clipbell_provider::{Content, Provider, ReadError, Variant};
 
@@ -51,7 +51,7 @@ impl<P: Provider> Worker<'_, P> {
     pub(crate) async fn save(&self, job: OpenJob) -> Result<Step, AwsError> {
         let attempt = AttemptId::random();
         let claim = job.claim_save(attempt.clone(), self.lease_until(), self.now());
-        let claim = match self.replace(claim).await? {
+        let claim = match self.insist(|| self.replace(claim.clone())).await? {
             Step::Written(claim) => claim,
             lost => return Ok(lost),
         };
@@ -59,31 +59,37 @@ impl<P: Provider> Worker<'_, P> {
         let video_id = job.video_id().unwrap_or_default();
         let (saved, thumbnail) =
             tokio::join!(self.store_video(&job, video_id, &attempt), self.fetch_thumbnail(&job, video_id));
-        let next = match saved {
+        match saved {
             Ok((key, bytes)) => {
                 let thumbnail_key = self.store_thumbnail(&job, thumbnail, &attempt).await;
                 let now = self.now();
                 let expires_at = now.plus(self.deadlines().video);
-                job.completed(StoredVideo { key, bytes, thumbnail_key, expires_at }, self.deadlines(), now)
+                let video = StoredVideo { key, bytes, thumbnail_key, expires_at };
+                self.write_outcome(job, |job| job.completed(video.clone(), self.deadlines(), now)).await
             }
             Err(error) => {
                 tracing::warn!(job_id = %job.id(), video_id, error = %Chain(&error), "not saved");
-                let (now, failed_saves) = (self.now(), failed_saves(&job));
-                let believed = failed_saves >= BAD_FILE_BELIEVED_AFTER;
-                match error {
-                    SaveError::Invalid(_) if believed => job.failed(failure::invalid_video(), self.deadlines(), now),
-                    SaveError::Fetch(ReadError::NotFound) if believed => {
-                        job.failed(failure::video_lost(), self.deadlines(), now)
-                    }
-                    _ if self.is_late(&job) => job.failed(failure::timeout(), self.deadlines(), now),
-                    error => {
-                        let next = self.next(&job, schedule::retry_delay(failed_saves, None));
-                        job.save_failed(&error.to_string(), next, now)
-                    }
-                }
+                self.write_outcome(job, |job| self.not_saved(job, &error)).await
             }
+        }
+    }
+
+    fn not_saved(&self, job: &OpenJob, error: &SaveError) -> Job {
+        let (failed_saves, bad_files) = match *job.stage() {
+            Stage::Saving { failed_saves, bad_files, .. } => (failed_saves, bad_files),
+            _ => (0, 0),
         };
-        self.insist(|| self.write(next.clone())).await
+        let believed = bad_files >= BAD_FILE_BELIEVED_AFTER;
+        let next = self.next(job, schedule::retry_delay(failed_saves, None));
+        match error {
+            SaveError::Invalid(_) if believed => self.give_up(job, failure::invalid_video()),
+            SaveError::Fetch(ReadError::NotFound) if believed => self.give_up(job, failure::video_lost()),
+            _ if self.is_late(job) => self.give_up(job, failure::timeout()),
+            SaveError::Invalid(_) | SaveError::Fetch(ReadError::NotFound) => {
+                job.file_was_bad(&error.to_string(), next, self.now())
+            }
+            error => job.save_failed(&error.to_string(), next, self.now()),
+        }
     }
 
     async fn store_video(
@@ -95,7 +101,8 @@ impl<P: Provider> Worker<'_, P> {
         let mut content = self.provider.content(video_id, Variant::Video).await?;
         let key = format!("videos/{}/{attempt}.mp4", job.id());
         let mut upload = self.app.videos.upload(key.clone(), "video/mp4");
-        let left = self.until.minus(LEASE_MARGIN).since(self.now());
+        // What follows needs time, too: the thumbnail, and the write that says where the video is.
+        let left = self.until.minus(THUMBNAIL_WITHIN + 2 * LEASE_MARGIN).since(self.now());
         let stored = async {
             copy(&mut content, &mut upload).await?;
             Ok(upload.finish().await?)
@@ -177,8 +184,4 @@ async fn small(content: &mut Content) -> Result<Option<Bytes>, ReadError> {
         file.extend_from_slice(&piece);
     }
     Ok((!file.is_empty()).then(|| file.freeze()))
-}
-
-fn failed_saves(job: &OpenJob) -> u32 {
-    if let Stage::Saving { failed_saves, .. } = *job.stage() { failed_saves } else { 0 }
 }

@@ -32,32 +32,31 @@ impl<P: Provider> Worker<'_, P> {
     /// B: claim (rev 1 → 2) ──▶ lost: no submission    B: after A's lease: find it in the list, or give up
     /// ```
     pub(crate) async fn submit(&self, job: OpenJob, refusals: u32) -> Result<Step, AwsError> {
-        if self.is_late(&job) {
-            return self.write(job.failed(failure::timeout(), self.deadlines(), self.now())).await;
+        if job.is_cancel_requested() || self.is_late(&job) {
+            return self.write(self.give_up(&job, failure::timeout())).await;
         }
         let claim = job.claim_submission(AttemptId::random(), self.lease_until(), self.now());
-        let claim = match self.replace(claim).await? {
+        let claim = match self.insist(|| self.replace(claim.clone())).await? {
             Step::Written(claim) => claim,
             lost => return Ok(lost),
         };
         let Ok(job) = claim.open() else { return Ok(Step::Nothing) };
         let submitted = self.provider.submit(&submission_of(&job)).await;
-        let now = self.now();
-        let next = match submitted {
-            Ok(video) => return self.write_submitted(&job, &video).await,
-            Err(error) => {
-                tracing::warn!(job_id = %job.id(), error = %Chain(&error), "not submitted");
-                match error {
-                    SubmitError::NotTaken { retry_after, .. } => {
-                        let next = self.next(&job, schedule::retry_delay(refusals, retry_after));
-                        job.submission_not_taken(refusals.saturating_add(1), next, now)
-                    }
-                    SubmitError::Refused(error) => job.failed(error, self.deadlines(), now),
-                    SubmitError::Unknown(_) => job.submission_unknown(self.next(&job, self.settled_after()), now),
-                }
-            }
+        let error = match submitted {
+            Ok(video) => return self.write_submitted(job, &video).await,
+            Err(error) => error,
         };
-        self.insist(|| self.write(next.clone())).await
+        tracing::warn!(job_id = %job.id(), error = %Chain(&error), "not submitted");
+        let now = self.now();
+        self.write_outcome(job, |job| match &error {
+            SubmitError::NotTaken { retry_after, .. } => {
+                let next = self.next_unless_canceled(job, schedule::retry_delay(refusals, *retry_after));
+                job.submission_not_taken(refusals.saturating_add(1), next, now)
+            }
+            SubmitError::Refused(error) => job.failed(error.clone(), self.deadlines(), now),
+            SubmitError::Unknown(_) => job.submission_unknown(self.next(job, self.settled_after()), now),
+        })
+        .await
     }
 
     /// Looks for a submission of unknown outcome in the provider's list.
@@ -79,14 +78,12 @@ impl<P: Provider> Worker<'_, P> {
             }
         };
         match found {
-            Found::One(video) => self.write_submitted(&job, &video).await,
+            Found::One(video) => self.write_submitted(job, &video).await,
             Found::NotYet if !self.is_late(&job) => {
                 let next = self.next(&job, schedule::look_delay(self.now().since(unknown_since)));
                 self.write(job.submission_still_unknown(next, self.now())).await
             }
-            Found::NotYet | Found::Unclear => {
-                self.write(job.failed(failure::submit_outcome_unknown(), self.deadlines(), self.now())).await
-            }
+            Found::NotYet | Found::Unclear => self.write(self.give_up(&job, failure::submit_outcome_unknown())).await,
         }
     }
 
@@ -116,23 +113,36 @@ impl<P: Provider> Worker<'_, P> {
         })
     }
 
-    async fn write_submitted(&self, job: &OpenJob, video: &Video) -> Result<Step, AwsError> {
-        let now = self.now();
-        let next = job.submitted(&video.id, self.next(job, schedule::FIRST_LOOK), now);
-        let owned_until = self.deadline_of(job).plus(self.deadlines().row).plus(self.deadlines().job).unix_seconds();
-        match self.insist(|| self.app.jobs.replace_submitted(&next, owned_until)).await? {
-            Submitted::Written => {
-                log(&next);
-                self.send_next_look(&next).await;
-                Ok(Step::Written(Box::new(next)))
-            }
-            Submitted::VideoTaken => {
-                tracing::error!(job_id = %job.id(), video_id = video.id, "the video belongs to another job");
-                self.write(job.submission_unknown(self.next(job, self.settled_after()), now)).await
-            }
-            Submitted::Conflict => {
-                tracing::error!(job_id = %job.id(), video_id = video.id, "submitted, but the job was changed meanwhile");
-                Ok(Step::Lost(None))
+    /// Writes that the job has this video; on a newer row, too, that still holds the claim ([`Worker::write_outcome`]): what
+    /// was paid for is not lost by somebody who asks for the job's end meanwhile.
+    async fn write_submitted(&self, mut job: OpenJob, video: &Video) -> Result<Step, AwsError> {
+        let owned_until = self.deadline_of(&job).plus(self.deadlines().row).plus(self.deadlines().job).unix_seconds();
+        loop {
+            let now = self.now();
+            let next = job.submitted(&video.id, self.next_unless_canceled(&job, schedule::FIRST_LOOK), now);
+            match self.insist(|| self.app.jobs.replace_submitted(&next, owned_until)).await? {
+                Submitted::Written => {
+                    log(&next);
+                    self.send_next_look(&next).await;
+                    return Ok(Step::Written(Box::new(next)));
+                }
+                Submitted::VideoTaken => {
+                    tracing::error!(job_id = %job.id(), video_id = video.id, "the video belongs to another job");
+                    let unknown = |job: &OpenJob| job.submission_unknown(self.next(job, self.settled_after()), now);
+                    return self.write_outcome(job, unknown).await;
+                }
+                Submitted::Conflict(Some(newer)) if newer.holds_claim_of(&job) => match newer.open() {
+                    Ok(newer) => job = newer,
+                    Err(finished) => return Ok(Step::Lost(Some(finished))),
+                },
+                // The answer to the write was lost, and somebody has taken the next step since.
+                Submitted::Conflict(Some(newer)) if newer.video_id() == Some(&video.id) => {
+                    return Ok(Step::Lost(Some(newer)));
+                }
+                Submitted::Conflict(newer) => {
+                    tracing::error!(job_id = %job.id(), video_id = video.id, "submitted, but the job was changed meanwhile");
+                    return Ok(Step::Lost(newer));
+                }
             }
         }
     }

@@ -27,7 +27,7 @@ impl Template {
     }
 
     /// What `CreateTable` takes to make the table that a resource defines, named as the resource is.
-    pub(crate) fn create_table(&self, resource: &str) -> Value {
+    pub fn create_table(&self, resource: &str) -> Value {
         let defined = self.properties(resource).as_object().expect("a table has properties");
         let same_in_both = [
             "AttributeDefinitions",

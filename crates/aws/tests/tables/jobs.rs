@@ -151,7 +151,7 @@ async fn a_job_that_was_changed_meanwhile_gets_no_video() {
     let canceled = job.canceled(&DEADLINES, NOON);
     tables.jobs.replace(&canceled, NOON).await.unwrap();
     let late = tables.jobs.replace_submitted(&job.submitted("video_1", LATER, NOON), 9).await.unwrap();
-    assert!(matches!(late, Submitted::Conflict));
+    assert!(matches!(late, Submitted::Conflict(Some(row)) if *row == canceled));
     assert_eq!(row(&tables, job.id()).await, canceled);
     assert_eq!(tables.jobs.owner_of("video_1").await.unwrap(), None);
 }

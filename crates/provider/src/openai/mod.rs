@@ -2,14 +2,16 @@
 //!
 //! Source: `openapi.yaml` of openai/openai-openapi, `/videos`. The hosted API was shut on 2026-09-24; the shape lives on.
 
-mod wire;
+pub mod wire;
 
 use std::time::{Duration, SystemTime};
 
 use bytes::{Bytes, BytesMut};
 use reqwest::{Client, RequestBuilder, Response, StatusCode, Url, multipart::Form, redirect};
 
-use crate::{Cause, Content, Provider, ReadError, Submission, SubmitError, Variant, Video, retry_after::retry_after};
+use crate::{
+    CancelError, Cause, Content, Provider, ReadError, Submission, SubmitError, Variant, Video, retry_after::retry_after,
+};
 
 /// The most that an answer in JSON may have: a page of the list with a hundred of the longest prompts.
 const LARGEST_ANSWER: usize = 16 * 1024 * 1024;
@@ -20,7 +22,7 @@ const PAGES: usize = 10;
 /// A server of OpenAI's Videos API.
 #[derive(Clone)]
 pub struct OpenAi {
-    /// For submissions: never a connection that was used before (the far end may be closing it), never a redirect.
+    /// For what is asked once: never a connection that was used before (the far end may be closing it), never a redirect.
     once: Client,
     /// For reads.
     reads: Client,
@@ -48,7 +50,9 @@ impl OpenAi {
         // Shorter than the whole: what fails to connect in time has certainly sent nothing.
         let client = || Client::builder().connect_timeout(timeout / 2).retry(reqwest::retry::never());
         let once = client().redirect(redirect::Policy::none()).pool_max_idle_per_host(0).build()?;
-        let reads = client().redirect(redirect::Policy::limited(3)).build()?;
+        // A function sleeps between invocations, and a connection may die meanwhile: it is not kept for long.
+        let reads =
+            client().pool_idle_timeout(Duration::from_secs(4)).redirect(redirect::Policy::limited(3)).build()?;
         Ok(Self { once, reads, timeout, base_url, api_key: api_key.to_owned() })
     }
 
@@ -126,7 +130,8 @@ impl Provider for OpenAi {
         }
         let body = whole(response).await.map_err(SubmitError::Unknown)?;
         let video: wire::Video = serde_json::from_slice(&body).map_err(|error| SubmitError::Unknown(error.into()))?;
-        Ok(video.into())
+        let video = Video::from(video);
+        if video.id.is_empty() { Err(SubmitError::Unknown("the video has no id".into())) } else { Ok(video) }
     }
 
     async fn video(&self, id: &str) -> Result<Video, ReadError> {
@@ -164,7 +169,17 @@ impl Provider for OpenAi {
             url.query_pairs_mut().append_pair("variant", "thumbnail");
         }
         let response = bounded(self.timeout, self.get(url)).await??;
-        Ok(Content { response, timeout: self.timeout })
+        Ok(Content::new(response, self.timeout))
+    }
+
+    /// `DELETE` is the only way to end a video in this API. Some servers refuse it (409) while they render.
+    async fn cancel(&self, id: &str) -> Result<(), CancelError> {
+        let request = self.once.delete(self.url(&["videos", id])).bearer_auth(&self.api_key).timeout(self.timeout);
+        match request.send().await.map_err(|error| CancelError(error.into()))?.status() {
+            StatusCode::NOT_FOUND | StatusCode::GONE => Ok(()),
+            status if status.is_success() => Ok(()),
+            status => Err(CancelError(format!("it answered {status}").into())),
+        }
     }
 }
 

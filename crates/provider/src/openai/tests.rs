@@ -199,6 +199,29 @@ async fn whoever_takes_his_time_with_a_piece_still_gets_the_rest() {
     assert_eq!(content.next().await.unwrap(), None);
 }
 
+#[tokio::test]
+async fn a_video_is_stopped_when_the_server_says_so_or_does_not_have_it() {
+    for (answer, stopped) in [
+        (answer("200 OK", "", r#"{"id":"v","object":"video.deleted","deleted":true}"#), true),
+        (answer("204 No Content", "", ""), true),
+        (answer("404 Not Found", "", "{}"), true),
+        (answer("410 Gone", "", ""), true),
+        // Some servers delete only what is done.
+        (answer("409 Conflict", "", r#"{"error":{"message":"still running"}}"#), false),
+        (answer("302 Found", "location: /elsewhere\r\n", ""), false),
+        (answer("405 Method Not Allowed", "", ""), false),
+        (answer("500 Internal Server Error", "", ""), false),
+        ("hang".to_owned(), false),
+        (String::new(), false),
+    ] {
+        let server = Server::start(&[&answer]).await;
+        assert_eq!(server.provider().cancel("a/../b").await.is_ok(), stopped, "{answer}");
+        let request = &server.requests()[0];
+        assert!(request.starts_with("DELETE /v1/videos/a%2F..%2Fb HTTP/1.1\r\n"), "{request}");
+        assert!(request.contains("authorization: Bearer secret-key"), "{request}");
+    }
+}
+
 #[test]
 fn what_is_no_base_url_is_refused_and_no_key_is_printed() {
     for bad in ["", "api.openai.com", "ftp://x/", "mailto:x@y"] {

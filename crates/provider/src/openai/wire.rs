@@ -17,8 +17,9 @@ pub(super) struct Page {
     pub(super) has_more: bool,
 }
 
+/// A video as a server writes it: [`crate::Video`] is what it says.
 #[derive(Debug, Deserialize)]
-pub(super) struct Video {
+pub struct Video {
     id: String,
     #[serde(default)]
     status: Value,
@@ -46,7 +47,11 @@ impl From<Video> for crate::Video {
         let state = match video.status.as_str().unwrap_or_default() {
             "queued" | "pending" => VideoState::Queued,
             "completed" | "succeeded" => VideoState::Completed,
-            "failed" | "expired" => VideoState::Failed(failure(&video.error)),
+            "failed" => VideoState::Failed(failure(&video.error)),
+            "expired" => {
+                let message = "The provider no longer has this video.";
+                VideoState::Failed(JobError::new("video_lost", message, true))
+            }
             "cancelled" | "canceled" => VideoState::Canceled,
             _ => VideoState::Rendering(progress),
         };
@@ -78,7 +83,7 @@ fn failure(error: &Value) -> JobError {
 }
 
 /// Why a submission was answered with this 4xx, in the product's codes.
-pub(super) fn refusal(status: u16, body: &[u8]) -> JobError {
+pub fn refusal(status: u16, body: &[u8]) -> JobError {
     let body: Value = serde_json::from_slice(body).unwrap_or_default();
     // OpenAI's envelope has `error`, FastAPI's `detail`.
     let error = body.get("error").or_else(|| body.get("detail")).unwrap_or(&body);

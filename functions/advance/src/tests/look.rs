@@ -88,10 +88,20 @@ async fn a_video_that_the_provider_does_not_know_is_lost_only_when_it_keeps_sayi
     let world = World::new().await;
     let job = world.has_rendering("video_1").await;
     let studio = Studio::with("video_1", Read::NotFound);
-    for _ in 0..4 {
-        assert_eq!(world.step(&studio, job.id()).await.status(), Status::Queued);
+    assert_eq!(why(&world.finish(&studio, job.id()).await), "video_lost");
+    assert!(world.clock.now().since(NOON) >= Duration::from_secs(10 * 60));
+}
+
+#[tokio::test]
+async fn a_provider_that_was_away_and_then_knows_no_video_for_a_moment_loses_nothing() {
+    let world = World::new().await;
+    let job = world.has_rendering("video_1").await;
+    for read in [Read::Unavailable(None), Read::NotFound, Read::State(VideoState::Rendering(50)), Read::NotFound] {
+        let studio = Studio::with("video_1", read);
+        for _ in 0..4 {
+            assert!(!world.step(&studio, job.id()).await.status().is_terminal());
+        }
     }
-    assert_eq!(why(&world.step(&studio, job.id()).await), "video_lost");
 }
 
 #[tokio::test]

@@ -3,6 +3,7 @@
 //! client talks to over a socket.
 
 mod batch;
+mod cancel;
 mod look;
 mod openai;
 mod save;
@@ -92,6 +93,13 @@ impl World {
             }
         }
         panic!("a hundred looks, and {:?} is not finished", self.job(id).await);
+    }
+
+    /// Somebody asks for the job's end, as the function `cancel-job` does.
+    async fn ask_to_cancel(&self, id: &JobId) -> Job {
+        let asked = sample::open(self.job(id).await).cancel_requested(self.clock.now());
+        assert!(matches!(self.tables.jobs.replace(&asked, NOON).await.unwrap(), Replaced::Written));
+        asked
     }
 
     /// The webhook of a video's end came in, and calls.

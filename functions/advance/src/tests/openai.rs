@@ -30,13 +30,14 @@ struct Inside {
     progress: u8,
     file: Bytes,
     thumbnail: Option<Bytes>,
+    deleted: bool,
 }
 
 impl Server {
     /// A server whose video is queued, has a small file and a thumbnail.
     pub(super) async fn start() -> Self {
-        let inside =
-            Inside { status: "queued", progress: 0, file: mp4(1000), thumbnail: Some(Bytes::from_static(b"RIFF")) };
+        let thumbnail = Some(Bytes::from_static(b"RIFF"));
+        let inside = Inside { status: "queued", progress: 0, file: mp4(1000), thumbnail, deleted: false };
         let state = Arc::new(State { calls: Calls::default(), inside: Mutex::new(inside) });
         let asked = state.clone();
         let stand_in = StandIn::start(move |call| {
@@ -89,7 +90,9 @@ impl Server {
 impl State {
     fn answer(&self, call: Call) -> Reply {
         assert_eq!(call.header("authorization"), "Bearer key");
-        let inside = self.inside.lock().unwrap();
+        let mut inside = self.inside.lock().unwrap();
+        let was_deleted = inside.deleted;
+        inside.deleted |= call.method == "DELETE";
         let video = || {
             let video = json!({
                 "id": VIDEO, "object": "video", "status": inside.status, "progress": inside.progress,
@@ -100,6 +103,8 @@ impl State {
         let of_video = call.path.strip_prefix(&format!("/v1/videos/{VIDEO}"));
         let answer = match (call.method.as_str(), of_video, call.query("variant")) {
             ("POST", None, None) if call.path == "/v1/videos" => video(),
+            (_, Some(_), _) if was_deleted => reply(404, &[], "{}"),
+            ("DELETE", Some(""), None) => reply(200, &[], r#"{"deleted":true}"#),
             ("GET", Some(""), None) => video(),
             ("GET", Some("/content"), None) => reply(200, &[("content-type", "video/mp4")], inside.file.clone()),
             ("GET", Some("/content"), Some("thumbnail")) => match &inside.thumbnail {

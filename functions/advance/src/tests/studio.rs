@@ -6,7 +6,7 @@ use std::{
 };
 
 use clipbell_job::JobError;
-use clipbell_provider::{Content, ReadError, Submission, SubmitError, Variant, Video, VideoState};
+use clipbell_provider::{CancelError, Content, ReadError, Submission, SubmitError, Variant, Video, VideoState};
 
 use super::*;
 
@@ -44,6 +44,8 @@ struct Inside {
     prompts: Vec<String>,
     list: Vec<Video>,
     reads: HashMap<String, Read>,
+    told_to_stop: Vec<String>,
+    goes_on: bool,
     asked: usize,
 }
 
@@ -74,6 +76,16 @@ impl Studio {
     /// The prompts that were submitted.
     pub(super) fn prompts(&self) -> Vec<String> {
         self.inside.lock().unwrap().prompts.clone()
+    }
+
+    /// From now on it stops nothing that it has begun.
+    pub(super) fn goes_on(&self) {
+        self.inside.lock().unwrap().goes_on = true;
+    }
+
+    /// The videos that it was told to stop.
+    pub(super) fn told_to_stop(&self) -> Vec<String> {
+        self.inside.lock().unwrap().told_to_stop.clone()
     }
 
     /// How often it was asked for anything.
@@ -140,5 +152,16 @@ impl Provider for Studio {
     async fn content(&self, _: &str, _: Variant) -> Result<Content, ReadError> {
         self.inside.lock().unwrap().asked += 1;
         Err(ReadError::NotFound)
+    }
+
+    async fn cancel(&self, id: &str) -> Result<(), CancelError> {
+        let mut inside = self.inside.lock().unwrap();
+        inside.asked += 1;
+        inside.told_to_stop.push(id.to_owned());
+        if inside.goes_on {
+            return Err(CancelError("it answered 409".into()));
+        }
+        inside.reads.insert(id.to_owned(), Read::NotFound);
+        Ok(())
     }
 }

@@ -1,0 +1,69 @@
+//! What must hold at the end of every story. The numbers are those of `docs/guarantees.md`.
+
+use clipbell_aws::Outcome;
+use clipbell_job::{JobId, Status};
+use serde_json::Value;
+
+use crate::world::World;
+
+/// What does not hold.
+pub(crate) async fn broken(world: &World, job_id: &JobId) -> Vec<String> {
+    let mut broken = Vec::new();
+    let mut must = |holds: bool, what: String| {
+        if !holds {
+            broken.push(what);
+        }
+    };
+    let Some(job) = world.job(job_id).await else {
+        return vec!["1: a job that was answered with 202 is not there".to_owned()];
+    };
+    let code = job.error().map_or("", |error| error.code.as_str());
+    must(job.status().is_terminal(), format!("1: the job is still {:?}: {:?}", job.status(), job.history()));
+
+    let videos = world.studio.videos();
+    must(videos <= 1, format!("2: {videos} videos were paid for"));
+    let outcome_holds = match (videos, world.studio.fails()) {
+        // Who asked for the end has it, or the video that was finished first.
+        _ if world.cancels => matches!(job.status(), Status::Canceled | Status::Completed),
+        (0, _) => code == "submit_outcome_unknown",
+        (_, true) => code == "content_rejected",
+        (_, false) => job.status() == Status::Completed,
+    };
+    must(
+        outcome_holds,
+        format!("2: {videos} videos, and the job ended as {:?} {code}: {:?}", job.status(), job.history()),
+    );
+
+    for event in world.events.latest(100, world.now()).await.unwrap() {
+        must(event.outcome != Outcome::Received, format!("3: {} was never looked at", event.webhook_id));
+    }
+    must(world.cloud.dead_letters() == 0, "4: a message lies with the dead letters".to_owned());
+
+    for watcher in &world.watchers {
+        let heard = world.cloud.heard(&watcher.connection);
+        let mut newest: Option<&Value> = None;
+        let mut by_version: Vec<&Value> = heard.iter().filter(|message| message["version"].is_i64()).collect();
+        by_version.sort_by_key(|message| message["version"].as_i64());
+        for message in by_version {
+            if let Some(before) = newest {
+                let (was, is) = (before["progress"].as_u64(), message["progress"].as_u64());
+                must(was <= is, format!("4: progress went from {was:?} back to {is:?}"));
+                let same = before["version"] != message["version"] || before["status"] == message["status"];
+                must(same, format!("4: two states under version {}", message["version"]));
+                let is_over = before["downloadUrl"].is_string() || before["error"].is_object();
+                must(!is_over || before["status"] == message["status"], "4: a terminal state changed".to_owned());
+            }
+            newest = Some(message);
+        }
+        let told = heard.iter().any(|message| message["status"] == job.status().as_str());
+        let there = watcher.stayed && world.cloud.is_connected(&watcher.connection);
+        must(told || !there, format!("5: {} was told {heard:?} and never the end", watcher.connection));
+    }
+
+    if let Some(video) = job.video() {
+        let whole = world.cloud.object(&video.key) == Some(world.studio.file());
+        must(whole, format!("6: {} is not the whole video", video.key));
+    }
+    must((job.status() == Status::Completed) == job.video().is_some(), "6: completed without a video".to_owned());
+    broken
+}
