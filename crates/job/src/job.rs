@@ -444,7 +444,7 @@ impl OpenJob {
             if started || job.status == Status::InProgress {
                 job.status = Status::InProgress;
                 job.progress = job.progress.max(percent.min(SAVING - 1));
-                if job.progress < SAVING {
+                if job.progress < SAVING && !job.is_cancel_requested() {
                     "Rendering".clone_into(&mut job.message);
                 }
             }

@@ -1,6 +1,7 @@
 //! What a webhook says.
 
 use serde::Deserialize;
+use serde_json::Value;
 
 /// An event in OpenAI's envelope: `{"id", "type", "created_at", "data": {"id"}}`.
 ///
@@ -40,7 +41,10 @@ impl EventKind {
 /// The body is no event.
 #[derive(Debug, thiserror::Error)]
 pub enum InvalidEvent {
-    /// Not a JSON object with the fields of an event.
+    /// Not a JSON object.
+    #[error("not an object")]
+    NotAnObject,
+    /// A JSON object without the fields of an event, or no JSON.
     #[error("not an event")]
     Shape(#[source] serde_json::Error),
     /// A field is empty, or so long that it can't be meant.
@@ -55,16 +59,9 @@ pub enum InvalidEvent {
 struct Envelope {
     id: String,
     r#type: String,
+    /// Other types of event may have anything here: only an object's text `id` is of interest.
     #[serde(default)]
-    data: Option<Data>,
-}
-
-/// Other types of event may have anything here: only an object's text `id` is of interest.
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum Data {
-    Named { id: String },
-    Other(serde::de::IgnoredAny),
+    data: Value,
 }
 
 /// The longest id or type. OpenAI's have some 40 characters; the limit of a key in DynamoDB is 2048 bytes.
@@ -76,11 +73,12 @@ impl Event {
     /// # Errors
     /// When it is no event, or a video event without a video.
     pub fn parse(body: &[u8]) -> Result<Self, InvalidEvent> {
+        // Serde would read a list as an object without its names.
+        if !body.trim_ascii_start().starts_with(b"{") {
+            return Err(InvalidEvent::NotAnObject);
+        }
         let envelope: Envelope = serde_json::from_slice(body).map_err(InvalidEvent::Shape)?;
-        let video_id = match envelope.data {
-            Some(Data::Named { id }) => Some(id),
-            Some(Data::Other(_)) | None => None,
-        };
+        let video_id = envelope.data.get("id").and_then(Value::as_str).map(str::to_owned);
         let kind = match envelope.r#type.as_str() {
             "video.completed" => EventKind::VideoCompleted,
             "video.failed" => EventKind::VideoFailed,
@@ -129,6 +127,7 @@ mod tests {
             "hello",
             "[]",
             "null",
+            r#"["evt_1","ping"]"#,
             "{}",
             r#"{"id":"evt_1"}"#,
             r#"{"type":"video.completed"}"#,
@@ -137,6 +136,7 @@ mod tests {
             r#"{"id":"evt_1","type":"video.completed"}"#,
             r#"{"id":"evt_1","type":"video.completed","data":{}}"#,
             r#"{"id":"evt_1","type":"video.failed","data":{"id":""}}"#,
+            r#"{"id":"evt_1","type":"video.failed","data":["video_1"]}"#,
             &long,
         ] {
             assert!(Event::parse(body.as_bytes()).is_err(), "{body}");

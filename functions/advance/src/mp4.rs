@@ -42,7 +42,7 @@ enum Inside {
     /// A box that has this much left.
     Body(u64),
     /// The last box, which goes on to the end of the file.
-    LastBody,
+    LastBody { is_mdat: bool },
 }
 
 impl Boxes {
@@ -53,7 +53,10 @@ impl Boxes {
     pub fn read(&mut self, mut bytes: &[u8]) -> Result<(), InvalidMp4> {
         while !bytes.is_empty() {
             match &mut self.inside {
-                Inside::LastBody => return Ok(()),
+                Inside::LastBody { is_mdat } => {
+                    self.has_mdat |= *is_mdat;
+                    return Ok(());
+                }
                 Inside::Body(left) => {
                     let taken = usize::try_from(*left).unwrap_or(usize::MAX).min(bytes.len());
                     bytes = bytes.get(taken..).unwrap_or_default();
@@ -103,10 +106,11 @@ impl Boxes {
         };
         self.any = true;
         self.has_moov |= kind == *b"moov";
-        self.has_mdat |= kind == *b"mdat" && body != Some(0);
+        let is_mdat = kind == *b"mdat";
+        self.has_mdat |= is_mdat && body.is_some_and(|left| left > 0);
         self.header.clear();
         self.inside = match body {
-            None => Inside::LastBody,
+            None => Inside::LastBody { is_mdat },
             Some(0) => Inside::Header,
             Some(left) => Inside::Body(left),
         };
@@ -145,6 +149,7 @@ mod tests {
         }
         let to_the_end = [a_box("ftyp", b"isom"), a_box("moov", &[1]), [&[0; 4], &b"mdat12"[..]].concat()].concat();
         assert_eq!(check(&to_the_end, 3), Ok(()));
+        assert_eq!(check(&to_the_end[..to_the_end.len() - 2], 3), Err(InvalidMp4::NoVideo));
     }
 
     #[test]

@@ -4,7 +4,17 @@ use clipbell_aws::Outcome;
 use clipbell_job::{JobId, Status};
 use serde_json::Value;
 
-use crate::world::World;
+use crate::{wire::Fault, world::World};
+
+/// Whether nobody can know that nothing was submitted: the submission itself was struck, or the worker that had claimed it
+/// died, or could write nothing for as long as it lived. A single fault, after which the SDK tries again by itself, is no
+/// excuse: a claim must not be mistaken for another's.
+fn may_stay_unknown(world: &World) -> bool {
+    world.wire.struck().is_some_and(|(call, fault)| {
+        call.flow == "advance"
+            && (call.name == "provider submit" || !matches!(fault, Fault::Refused | Fault::AnswerLost))
+    })
+}
 
 /// What does not hold.
 pub(crate) async fn broken(world: &World, job_id: &JobId) -> Vec<String> {
@@ -25,7 +35,7 @@ pub(crate) async fn broken(world: &World, job_id: &JobId) -> Vec<String> {
     let outcome_holds = match (videos, world.studio.fails()) {
         // Who asked for the end has it, or the video that was finished first.
         _ if world.cancels => matches!(job.status(), Status::Canceled | Status::Completed),
-        (0, _) => code == "submit_outcome_unknown",
+        (0, _) => code == "submit_outcome_unknown" && may_stay_unknown(world),
         (_, true) => code == "content_rejected",
         (_, false) => job.status() == Status::Completed,
     };

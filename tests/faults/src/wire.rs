@@ -89,6 +89,12 @@ impl Wire {
         self.0.state.lock().unwrap().calls.clone()
     }
 
+    /// The call that the fault struck, and how; none when there was none.
+    pub(crate) fn struck(&self) -> Option<(Call, Fault)> {
+        let point = self.0.point?;
+        self.calls().get(point.call).map(|call| (call.clone(), point.fault))
+    }
+
     /// Runs one invocation of a function. None when its worker died.
     pub(crate) async fn invoke<T>(&self, flow: &'static str, work: impl Future<Output = T>) -> Option<T> {
         {

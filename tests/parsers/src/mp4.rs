@@ -58,8 +58,7 @@ fn read(file: &[u8]) -> Result<End, InvalidMp4> {
             return Err(InvalidMp4::BadBox);
         }
         has_moov |= kind == *b"moov";
-        // One that goes on to the end counts even where nothing comes any more.
-        has_mdat |= kind == *b"mdat" && (size > header || matches!(end, End::Open));
+        has_mdat |= kind == *b"mdat" && size > header;
         let Some(next) = usize::try_from(size).ok().and_then(|size| rest.get(size..)) else {
             return Err(InvalidMp4::CutOff);
         };
