@@ -31,7 +31,7 @@ impl Push {
     /// `endpoint` is the `@connections` base URL: `https://{api}.execute-api.{region}.amazonaws.com/ws`.
     ///
     /// A try takes 1.5 s at most and is repeated twice on 429 and 5xx: a connection that hangs holds up nobody else,
-    /// and itself costs 5 s at most.
+    /// and itself costs 5 s at most, and as much again to be closed.
     pub fn new(sdk: &SdkConfig, endpoint: &str) -> Self {
         let timeouts = TimeoutConfig::builder()
             .connect_timeout(Duration::from_secs(1))

@@ -35,7 +35,7 @@ pub enum Outcome {
     Ignored,
     /// It changed its job.
     Applied,
-    /// Its job was already where the event would have brought it.
+    /// It moved nothing: its job was there already, or in another worker's hands.
     NoChange,
     /// No job had this video when it came. The job's own looks bring it home.
     Unmatched,

@@ -160,11 +160,6 @@ impl Content {
         Self { response, timeout }
     }
 
-    /// The length in bytes that was announced, where one was.
-    pub fn length(&self) -> Option<u64> {
-        self.response.content_length()
-    }
-
     /// The media type that was announced, without parameters and in lower case.
     pub fn media_type(&self) -> Option<String> {
         let value = self.response.headers().get(reqwest::header::CONTENT_TYPE)?.to_str().ok()?;

@@ -169,8 +169,8 @@ impl<P: Provider> Worker<'_, P> {
         match *job.stage() {
             Stage::Waiting { refusals } => self.submit(job, refusals).await,
             Stage::Submitting { lease_until, unknown_since: None, .. } if self.now() < lease_until => Ok(Step::Nothing),
-            Stage::Submitting { claimed_at, unknown_since, .. } => {
-                self.find_again(job, claimed_at, unknown_since).await
+            Stage::Submitting { claimed_at, lease_until, unknown_since, .. } => {
+                self.find_again(job, (claimed_at, lease_until), unknown_since).await
             }
             Stage::Saving { lease_until, .. } if self.now() < lease_until => Ok(Step::Nothing),
             Stage::Rendering { .. } | Stage::Saving { .. } => self.look(job).await,

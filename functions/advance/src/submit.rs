@@ -63,7 +63,7 @@ impl<P: Provider> Worker<'_, P> {
     pub(crate) async fn find_again(
         &self,
         job: OpenJob,
-        claimed_at: Millis,
+        (claimed_at, lease_until): (Millis, Millis),
         unknown_since: Option<Millis>,
     ) -> Result<Step, AwsError> {
         let Some(unknown_since) = unknown_since else {
@@ -71,7 +71,7 @@ impl<P: Provider> Worker<'_, P> {
             return self.write(job.submission_unknown(self.next(&job, schedule::FIRST_LOOK), self.now())).await;
         };
         let found = match self.provider.videos_since(claimed_at.minus(CLOCK_SKEW).unix_seconds()).await {
-            Ok(videos) => self.pick(&job, videos, unknown_since).await?,
+            Ok(videos) => self.pick(&job, videos, lease_until, unknown_since).await?,
             Err(error) => {
                 tracing::warn!(job_id = %job.id(), error = %Chain(&error), "the provider's list could not be read");
                 Found::NotYet
@@ -90,9 +90,16 @@ impl<P: Provider> Worker<'_, P> {
     /// The one video that can only be this job's: asked for in the same words, created while the claim was held, and
     /// nobody else's. A video that is younger than a submission and its write can take may be another job's that is
     /// just being written, so it is left alone until it has settled.
-    async fn pick(&self, job: &Job, videos: Vec<Video>, unknown_since: Millis) -> Result<Found, AwsError> {
+    async fn pick(
+        &self,
+        job: &Job,
+        videos: Vec<Video>,
+        lease_until: Millis,
+        unknown_since: Millis,
+    ) -> Result<Found, AwsError> {
         let asked = submission_of(job);
-        let latest = unknown_since.plus(CLOCK_SKEW).unix_seconds();
+        // A worker that died without a word is noticed late: nothing is its own that was made after its lease.
+        let latest = unknown_since.min(lease_until).plus(CLOCK_SKEW).unix_seconds();
         let mut candidates = Vec::new();
         for video in videos {
             let Some(created_at) = video.created_at.filter(|at| *at <= latest && video.is_of(&asked)) else { continue };
@@ -147,7 +154,7 @@ impl<P: Provider> Worker<'_, P> {
         }
     }
 
-    /// From which age on a video whose submission was answered has certainly been written to its job.
+    /// From which age on a video whose submission was answered has been written to its job, if the database was there.
     fn settled_after(&self) -> Duration {
         self.app.settings.provider_timeout + WRITTEN_WITHIN
     }

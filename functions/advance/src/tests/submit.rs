@@ -117,3 +117,15 @@ async fn a_job_past_its_deadline_is_not_submitted_any_more() {
     assert_eq!(why(&world.step(&studio, job.id()).await), "timeout");
     assert_eq!(studio.asked(), 0);
 }
+
+#[tokio::test]
+async fn a_video_that_was_made_after_a_dead_worker_s_lease_is_not_its_own() {
+    let world = World::new().await;
+    let job = world.has(sample::submitting(NOON)).await;
+    let studio = Studio::default();
+    studio.lists("video_1", 30 * 60);
+    // Nobody looked for an hour.
+    world.clock.advance(Duration::from_secs(60 * 60));
+    assert_eq!(why(&world.finish(&studio, job.id()).await), "submit_outcome_unknown");
+    assert_eq!(world.tables.jobs.owner_of("video_1").await.unwrap(), None);
+}
