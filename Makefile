@@ -36,6 +36,10 @@ dev: build ## run everything on this machine until Ctrl-C (PORT, MINISTACK_PORT,
 logs: setup ## follow the functions' logs of a running `make dev` (F=webhook: of one function)
 	@$(LOCAL) logs $(F)
 
+.PHONY: reconcile
+reconcile: setup ## call the worker to all open jobs and events now, put the dead letters back (STACK=name: on AWS)
+	@PYTHONPATH=infra .venv/bin/python -m operations.reconcile $(STACK)
+
 .PHONY: lint
 lint: setup ## everything that needs no run: formatting, clippy, rustdoc, template, Python
 	@echo "cargo fmt"; cargo fmt --all --check

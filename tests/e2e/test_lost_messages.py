@@ -1,58 +1,13 @@
 """Every message on the work queue is lost: `reconcile` makes up for it."""
 
 import asyncio
-import contextlib
 import json
-from collections.abc import AsyncIterator
 
 import pytest
-from client import Api, Simulator, Watcher, eventually, unique_prompt
+from client import Api, Simulator, Watcher, eventually, unique_prompt, without_worker
 from local.stack import Stack
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
-
-
-class WorkQueue:
-    """The work queue, its worker switched off."""
-
-    def __init__(self, stack: Stack):
-        self._sqs, self._url = stack.client("sqs"), stack.outputs["WorkQueueUrl"]
-
-    def count(self, *kinds: str) -> int:
-        """How many messages are at hand, `Delayed`, or `NotVisible`: in the hands of a worker that is still at it."""
-        names = [f"ApproximateNumberOfMessages{kind}" for kind in kinds]
-        counts = self._sqs.get_queue_attributes(QueueUrl=self._url, AttributeNames=names)["Attributes"]
-        return sum(int(counts[name]) for name in names)
-
-    async def lose(self) -> None:
-        """Loses what is in it, once there is something to be lost and no worker that could still add to it."""
-
-        async def is_settled() -> bool:
-            return self.count("NotVisible") == 0 and self.count("", "Delayed") > 0
-
-        await eventually("a message on the work queue, and no worker at work", is_settled)
-        self._sqs.purge_queue(QueueUrl=self._url)
-
-
-@contextlib.asynccontextmanager
-async def without_worker(stack: Stack) -> AsyncIterator[WorkQueue]:
-    """Nobody takes messages from the work queue."""
-    client, queue = stack.client("lambda"), WorkQueue(stack)
-    [source] = client.list_event_source_mappings(FunctionName=f"{stack.name}-advance")["EventSourceMappings"]
-
-    async def switch(on: bool) -> None:
-        client.update_event_source_mapping(UUID=source["UUID"], Enabled=on)
-
-        async def switched() -> bool:
-            return client.get_event_source_mapping(UUID=source["UUID"])["State"] == ("Enabled" if on else "Disabled")
-
-        await eventually("that the worker is switched", switched)
-
-    await switch(False)
-    try:
-        yield queue
-    finally:
-        await switch(True)
 
 
 async def reconcile(stack: Stack) -> dict[str, int]:

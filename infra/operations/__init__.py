@@ -1,0 +1,1 @@
+"""What an operator does to a running stack, the local one or one on AWS."""
