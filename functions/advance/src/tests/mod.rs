@@ -1,11 +1,12 @@
 //! Batches of the work queue as Lambda hands them over, against a DynamoDB of the test's own, a queue and a bucket in
-//! memory, and two providers: [`studio::Studio`], which does as it is told, and [`openai::Server`], which the product's own
-//! client talks to over a socket.
+//! memory, and providers: [`studio::Studio`], which does as it is told, and two that the product's own client talks to over
+//! a socket, [`openai::Server`] and the one of [`provider_misbehaves`].
 
 mod batch;
 mod cancel;
 mod look;
 mod openai;
+mod provider_misbehaves;
 mod save;
 mod studio;
 mod submit;
