@@ -3,6 +3,10 @@
 use aws_config::SdkConfig;
 use aws_sdk_dynamodb::{
     Client,
+    config::{
+        interceptors::InterceptorContext,
+        retry::{ClassifyRetry, RetryAction},
+    },
     error::SdkError,
     operation::{put_item::PutItemError, transact_write_items::TransactWriteItemsError},
     types::{CancellationReason, Put, ReturnValuesOnConditionCheckFailure, TransactWriteItem},
@@ -67,7 +71,8 @@ pub struct Overdue {
 impl Jobs {
     /// The table of this name.
     pub fn new(sdk: &SdkConfig, table: String) -> Self {
-        Self { client: Client::new(sdk), table }
+        let config = aws_sdk_dynamodb::config::Builder::from(sdk).retry_classifier(TransactionConflict).build();
+        Self { client: Client::from_conf(config), table }
     }
 
     /// The table that `JOBS_TABLE` names.
@@ -246,6 +251,24 @@ impl Jobs {
                 }
             }
             error => Err(AwsError::call("PutItem (jobs)", error)),
+        }
+    }
+}
+
+/// A put that meets a transaction on the same row is refused, and the SDK takes that for final. A moment later it is not.
+#[derive(Debug)]
+struct TransactionConflict;
+
+impl ClassifyRetry for TransactionConflict {
+    fn name(&self) -> &'static str {
+        "transaction conflict"
+    }
+
+    fn classify_retry(&self, context: &InterceptorContext) -> RetryAction {
+        let error = context.output_or_error().and_then(Result::err).and_then(|error| error.as_operation_error());
+        match error.and_then(|error| error.downcast_ref()) {
+            Some(PutItemError::TransactionConflictException(_)) => RetryAction::throttling_error(),
+            _ => RetryAction::NoActionIndicated,
         }
     }
 }

@@ -31,11 +31,12 @@ pub struct Videos {
 }
 
 impl Videos {
-    /// The bucket of this name. A try may take a minute: a part of 8 MB goes up in it.
+    /// The bucket of this name. A try may take a minute: a part of 8 MB goes up in it. Whoever uploads bounds the whole.
     pub fn new(sdk: &SdkConfig, bucket: String) -> Self {
         let timeouts = TimeoutConfig::builder()
-            .connect_timeout(Duration::from_secs(2))
             .operation_attempt_timeout(Duration::from_secs(60))
+            // Else the bound of `load_sdk_config` holds for all tries together.
+            .disable_operation_timeout()
             .build();
         let config = aws_sdk_s3::config::Builder::from(sdk)
             .timeout_config(timeouts)
@@ -49,14 +50,20 @@ impl Videos {
         env::required("VIDEOS_BUCKET").map(|bucket| Self::new(sdk, bucket))
     }
 
-    /// Stores a small object.
+    /// Stores a small object. It takes 16 s at most, whatever S3 does: a browser may be waiting, for no longer than 29 s.
     pub async fn put(&self, key: &str, media_type: &str, bytes: Bytes) -> Result<(), AwsError> {
+        let timeouts = TimeoutConfig::builder()
+            .operation_attempt_timeout(Duration::from_secs(7))
+            .operation_timeout(Duration::from_secs(16))
+            .build();
         self.client
             .put_object()
             .bucket(&self.bucket)
             .key(key)
             .content_type(media_type)
             .body(ByteStream::from(bytes))
+            .customize()
+            .config_override(aws_sdk_s3::config::Builder::new().timeout_config(timeouts))
             .send()
             .await
             .map(drop)

@@ -57,7 +57,10 @@ impl WorkQueue {
     /// The queue at this URL. A send gives up after 3 s in all: its caller holds a browser or a provider waiting, and
     /// `reconcile` makes up for a message that was not sent.
     pub fn new(sdk: &SdkConfig, url: String) -> Self {
-        let timeouts = TimeoutConfig::builder().operation_timeout(Duration::from_secs(3)).build();
+        let timeouts = TimeoutConfig::builder()
+            .operation_attempt_timeout(Duration::from_secs(1))
+            .operation_timeout(Duration::from_secs(3))
+            .build();
         let config = aws_sdk_sqs::config::Builder::from(sdk).timeout_config(timeouts).build();
         Self { client: Client::from_conf(config), url }
     }

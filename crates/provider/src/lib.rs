@@ -137,6 +137,16 @@ pub enum ReadError {
     },
 }
 
+impl ReadError {
+    /// When the provider wants to be asked again, where it says so.
+    pub fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::NotFound => None,
+            Self::Unavailable { retry_after, .. } => *retry_after,
+        }
+    }
+}
+
 /// A video may still be rendered, although the provider was asked to stop.
 #[derive(Debug, thiserror::Error)]
 #[error("the provider did not stop the video")]

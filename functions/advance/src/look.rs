@@ -35,7 +35,7 @@ impl<P: Provider> Worker<'_, P> {
             },
             Err(error) => {
                 tracing::warn!(job_id = %job.id(), error = %Chain(&error), "the provider did not say how far the video is");
-                let (failed_looks, retry_after) = (failed_looks(&job), retry_after(&error));
+                let (failed_looks, retry_after) = (failed_looks(&job), error.retry_after());
                 let (is_not_there, is_late) = (matches!(error, ReadError::NotFound), self.is_late(&job));
                 if job.is_cancel_requested() && is_not_there {
                     job.canceled(self.deadlines(), now)
@@ -82,8 +82,4 @@ fn missing_for(job: &OpenJob, now: Millis) -> Duration {
         Stage::Rendering { missing_since: Some(since), .. } => now.since(since),
         _ => Duration::ZERO,
     }
-}
-
-fn retry_after(error: &ReadError) -> Option<Duration> {
-    if let ReadError::Unavailable { retry_after, .. } = error { *retry_after } else { None }
 }

@@ -80,7 +80,8 @@ impl<P: Provider> Worker<'_, P> {
             _ => (0, 0),
         };
         let believed = bad_files >= BAD_FILE_BELIEVED_AFTER;
-        let next = self.next(job, schedule::retry_delay(failed_saves, None));
+        let retry_after = if let SaveError::Fetch(error) = error { error.retry_after() } else { None };
+        let next = self.next(job, schedule::retry_delay(failed_saves, retry_after));
         match error {
             SaveError::Invalid(_) if believed => self.give_up(job, failure::invalid_video()),
             SaveError::Fetch(ReadError::NotFound) if believed => self.give_up(job, failure::video_lost()),
@@ -123,7 +124,9 @@ impl<P: Provider> Worker<'_, P> {
             let (ending, media_type) = match content.media_type().as_deref() {
                 Some("image/webp") => ("webp", "image/webp"),
                 Some("image/png") => ("png", "image/png"),
-                _ => ("jpg", "image/jpeg"),
+                Some("image/jpeg") => ("jpg", "image/jpeg"),
+                // A page that asks to sign in, perhaps.
+                _ => return Ok(None),
             };
             let picture = small(&mut content).await?;
             Ok::<_, ReadError>(picture.map(|bytes| Thumbnail { bytes, ending, media_type }))

@@ -5,7 +5,7 @@ use std::time::Duration;
 use clipbell_aws::{AwsError, Submitted};
 use clipbell_job::{AttemptId, Job, Millis, OpenJob};
 use clipbell_log::Chain;
-use clipbell_provider::{Provider, Submission, SubmitError, Video};
+use clipbell_provider::{Provider, ReadError, Submission, SubmitError, Video};
 
 use crate::{Step, Worker, failure, log, schedule};
 
@@ -14,6 +14,10 @@ const CLOCK_SKEW: Duration = Duration::from_secs(10);
 
 /// How long an answered submission may take to be written, on top of the provider's time-out.
 const WRITTEN_WITHIN: Duration = Duration::from_secs(5);
+
+/// How long a claim may take. After a longer one too little may be left of the invocation, and what is cut off in the middle of
+/// a submission has an unknown outcome.
+const CLAIMED_WITHIN: Duration = Duration::from_secs(15);
 
 /// What the provider's list says of a submission whose outcome is unknown.
 enum Found {
@@ -35,12 +39,20 @@ impl<P: Provider> Worker<'_, P> {
         if job.is_cancel_requested() || self.is_late(&job) {
             return self.write(self.give_up(&job, failure::timeout())).await;
         }
-        let claim = job.claim_submission(AttemptId::random(), self.lease_until(), self.now());
+        let claimed_at = self.now();
+        let claim = job.claim_submission(AttemptId::random(), self.lease_until(), claimed_at);
         let claim = match self.insist(|| self.replace(claim.clone())).await? {
             Step::Written(claim) => claim,
             lost => return Ok(lost),
         };
         let Ok(job) = claim.open() else { return Ok(Step::Nothing) };
+        let now = self.now();
+        if now.since(claimed_at) > CLAIMED_WITHIN {
+            tracing::warn!(job_id = %job.id(), "claiming the submission took long: put off");
+            return self
+                .write_outcome(job, |job| job.submission_not_taken(refusals, self.next(job, Duration::ZERO), now))
+                .await;
+        }
         let submitted = self.provider.submit(&submission_of(&job)).await;
         let error = match submitted {
             Ok(video) => return self.write_submitted(job, &video).await,
@@ -70,17 +82,21 @@ impl<P: Provider> Worker<'_, P> {
             // The claim's worker is gone without a word.
             return self.write(job.submission_unknown(self.next(&job, schedule::FIRST_LOOK), self.now())).await;
         };
+        let mut delay = schedule::look_delay(self.now().since(unknown_since));
         let found = match self.provider.videos_since(claimed_at.minus(CLOCK_SKEW).unix_seconds()).await {
             Ok(videos) => self.pick(&job, videos, lease_until, unknown_since).await?,
+            // A server without a list is as good as one whose list is empty.
+            Err(ReadError::NotFound) => self.pick(&job, Vec::new(), lease_until, unknown_since).await?,
             Err(error) => {
                 tracing::warn!(job_id = %job.id(), error = %Chain(&error), "the provider's list could not be read");
+                delay = delay.max(error.retry_after().unwrap_or_default());
                 Found::NotYet
             }
         };
         match found {
             Found::One(video) => self.write_submitted(job, &video).await,
             Found::NotYet if !self.is_late(&job) => {
-                let next = self.next(&job, schedule::look_delay(self.now().since(unknown_since)));
+                let next = self.next(&job, delay);
                 self.write(job.submission_still_unknown(next, self.now())).await
             }
             Found::NotYet | Found::Unclear => self.write(self.give_up(&job, failure::submit_outcome_unknown())).await,

@@ -13,6 +13,8 @@ use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
+use crate::wire::Trouble;
+
 /// The time for which a message that was received is hidden: the function's time-out.
 pub(crate) const HIDDEN_FOR: Duration = Duration::from_secs(300);
 
@@ -81,16 +83,47 @@ impl Request {
         }
     }
 
-    /// The call's name: `DynamoDB PutItem`, `S3 UploadPart`.
+    /// The call's name: `DynamoDB PutItem JobsTable`, `S3 UploadPart`.
     pub(crate) fn name(&self) -> String {
-        if let Some((service, operation)) = self.target.split_once('.') {
-            let service = if service.starts_with("DynamoDB") { "DynamoDB" } else { "SQS" };
-            return format!("{service} {operation}");
+        match self.target.split_once('.') {
+            Some((service, operation)) if service.starts_with("DynamoDB") => {
+                let body: Value = serde_json::from_slice(&self.body).unwrap();
+                let table = body["TableName"]
+                    .as_str()
+                    .or_else(|| body["RequestItems"].as_object()?.keys().next().map(String::as_str));
+                return format!("DynamoDB {operation} {}", table.unwrap_or("JobsTable"));
+            }
+            Some((_, operation)) => return format!("SQS {operation}"),
+            None => {}
         }
         if self.path.starts_with("/ws/@connections/") {
             return format!("@connections {}", self.method);
         }
         format!("S3 {}", self.s3_operation())
+    }
+
+    /// What AWS says when it does not do it.
+    pub(crate) fn refused_for(&self, trouble: Trouble) -> Reply {
+        let xml = |status, code| Reply::new(status, "application/xml", format!("<Error><Code>{code}</Code></Error>"));
+        let json = |status, kind: &str| Reply::json(status, &json!({"__type": kind, "message": "Not now."}));
+        let is_transaction = self.target.ends_with(".TransactWriteItems");
+        let name = self.name();
+        match (name.split(' ').next().unwrap(), trouble) {
+            ("DynamoDB", Trouble::Throttled) => json(400, "ProvisionedThroughputExceededException"),
+            ("DynamoDB", Trouble::InConflict) if is_transaction => {
+                let reasons = json!([{"Code": "None"}, {"Code": "TransactionConflict"}]);
+                let kind = "TransactionCanceledException";
+                Reply::json(400, &json!({"__type": kind, "message": kind, "CancellationReasons": reasons}))
+            }
+            ("DynamoDB", Trouble::InConflict) => json(400, "TransactionConflictException"),
+            ("DynamoDB", _) => json(500, "InternalServerError"),
+            ("SQS", Trouble::Throttled) => json(400, "com.amazonaws.sqs#RequestThrottled"),
+            ("SQS", _) => json(500, "com.amazonaws.sqs#InternalFailure"),
+            ("S3", Trouble::Throttled) => xml(503, "SlowDown"),
+            ("S3", _) => xml(500, "InternalError"),
+            (_, Trouble::Throttled) => json(429, "").with("x-amzn-errortype", "LimitExceededException"),
+            _ => json(500, "").with("x-amzn-errortype", "InternalServerErrorException"),
+        }
     }
 
     fn s3_operation(&self) -> &'static str {
@@ -236,7 +269,7 @@ impl Cloud {
             "CompleteMultipartUpload" => {
                 // AWS answers a second completion of an upload as it answered the first.
                 if let Some((key, parts)) = inside.uploads.remove(upload_id) {
-                    inside.objects.insert(key, parts.into_values().flatten().collect());
+                    inside.objects.insert(key, parts.into_values().collect::<Vec<_>>().concat());
                 } else if !inside.objects.contains_key(&key) {
                     return no_such_upload();
                 }
@@ -287,6 +320,13 @@ impl Cloud {
         Some(message.clone())
     }
 
+    /// The message of this kind that was sent last, whoever may have it in hand: a queue delivers twice.
+    pub(crate) fn newest(&self, kind: &str) -> Option<Message> {
+        let is_of_kind =
+            |message: &&Message| serde_json::from_str::<Value>(&message.body).is_ok_and(|body| body["kind"] == kind);
+        self.inside.lock().unwrap().messages.iter().rev().find(is_of_kind).cloned()
+    }
+
     pub(crate) fn delete(&self, message: &Message) {
         self.inside.lock().unwrap().messages.retain(|other| other.id != message.id);
     }
@@ -298,6 +338,17 @@ impl Cloud {
 
     pub(crate) fn dead_letters(&self) -> usize {
         self.inside.lock().unwrap().dead_letters.len()
+    }
+
+    /// How many videos lie in the bucket.
+    pub(crate) fn stored_videos(&self) -> usize {
+        let is_video = |key: &&String| key.rsplit_once('.').is_some_and(|(_, ending)| ending == "mp4");
+        self.inside.lock().unwrap().objects.keys().filter(is_video).count()
+    }
+
+    /// How many uploads were begun and neither completed nor aborted.
+    pub(crate) fn unfinished_uploads(&self) -> usize {
+        self.inside.lock().unwrap().uploads.len()
     }
 
     pub(crate) fn object(&self, key: &str) -> Option<Vec<u8>> {

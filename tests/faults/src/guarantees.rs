@@ -1,19 +1,25 @@
 //! What must hold at the end of every story. The numbers are those of `docs/guarantees.md`.
 
+use std::time::Duration;
+
 use clipbell_aws::Outcome;
 use clipbell_job::{JobId, Status};
 use serde_json::Value;
 
-use crate::{wire::Fault, world::World};
+use crate::{
+    cloud::HIDDEN_FOR,
+    wire::{Call, Fault, Trouble},
+    world::World,
+};
 
 /// Whether nobody can know that nothing was submitted: the submission itself was struck, or the worker that had claimed it
 /// died, or could write nothing for as long as it lived. A single fault, after which the SDK tries again by itself, is no
 /// excuse: a claim must not be mistaken for another's.
 fn may_stay_unknown(world: &World) -> bool {
-    world.wire.struck().is_some_and(|(call, fault)| {
-        call.flow == "advance"
-            && (call.name == "provider submit" || !matches!(fault, Fault::Refused | Fault::AnswerLost))
-    })
+    world
+        .wire
+        .struck()
+        .is_some_and(|(call, fault)| call.flow == "advance" && (call.name == "provider submit" || !fault.is_passing()))
 }
 
 /// What does not hold.
@@ -34,7 +40,7 @@ pub(crate) async fn broken(world: &World, job_id: &JobId) -> Vec<String> {
     must(videos <= 1, format!("2: {videos} videos were paid for"));
     let outcome_holds = match (videos, world.studio.fails()) {
         // Who asked for the end has it, or the video that was finished first.
-        _ if world.cancels => matches!(job.status(), Status::Canceled | Status::Completed),
+        _ if world.cancels.get() => matches!(job.status(), Status::Canceled | Status::Completed),
         (0, _) => code == "submit_outcome_unknown" && may_stay_unknown(world),
         (_, true) => code == "content_rejected",
         (_, false) => job.status() == Status::Completed,
@@ -49,7 +55,7 @@ pub(crate) async fn broken(world: &World, job_id: &JobId) -> Vec<String> {
     }
     must(world.cloud.dead_letters() == 0, "4: a message lies with the dead letters".to_owned());
 
-    for watcher in &world.watchers {
+    for watcher in world.watchers.borrow().iter() {
         let heard = world.cloud.heard(&watcher.connection);
         let mut newest: Option<&Value> = None;
         let mut by_version: Vec<&Value> = heard.iter().filter(|message| message["version"].is_i64()).collect();
@@ -75,5 +81,47 @@ pub(crate) async fn broken(world: &World, job_id: &JobId) -> Vec<String> {
         must(whole, format!("6: {} is not the whole video", video.key));
     }
     must((job.status() == Status::Completed) == job.video().is_some(), "6: completed without a video".to_owned());
+
+    let struck = world.wire.struck();
+    if struck.as_ref().is_none_or(|(call, fault)| call.is_to_aws() && fault.is_passing()) {
+        let noticed = world.noticed.borrow();
+        must(noticed.is_empty(), format!("a fault that passes was noticed outside: {noticed:?}"));
+    }
+    let (uploads, stopped) = (world.cloud.unfinished_uploads(), world.studio.was_stopped());
+    must(
+        uploads == 0 || struck.as_ref().is_some_and(may_leave_an_upload),
+        format!("{uploads} uploads were left behind"),
+    );
+    let is_rendered_for_nobody = videos > 0 && job.status() == Status::Canceled && !stopped;
+    must(!is_rendered_for_nobody || struck.is_some(), "8: canceled, and the provider goes on".to_owned());
+    broken
+}
+
+/// Whether nobody is left who could abort an upload, or who knows of it.
+fn may_leave_an_upload((call, fault): &(Call, Fault)) -> bool {
+    match fault {
+        Fault::DiesBefore | Fault::DiesAfter => true,
+        Fault::Once(trouble) | Fault::All(trouble) => match call.name.as_str() {
+            "S3 CreateMultipartUpload" => *trouble == Trouble::AnswerLost,
+            "S3 AbortMultipartUpload" => !fault.is_passing(),
+            _ => false,
+        },
+    }
+}
+
+/// What does not hold after a meeting of two workers, in which nothing failed.
+pub(crate) async fn broken_by_meeting(world: &World, job_id: &JobId, stood_still: Duration) -> Vec<String> {
+    let mut broken = Vec::new();
+    // Who outlives his lease finds it taken, and has stored a file for nothing.
+    let most = if stood_still > HIDDEN_FOR { 2 } else { 1 };
+    let stored = world.cloud.stored_videos();
+    if stored > most {
+        broken.push(format!("7: {stored} files were stored"));
+    }
+    let mut subscribers = world.connections.subscribers(job_id);
+    while let Some(page) = subscribers.next_page().await.unwrap() {
+        let left = page.into_iter().filter(|connection| !world.cloud.is_connected(connection));
+        broken.extend(left.map(|connection| format!("{connection} is gone, and its subscription is not")));
+    }
     broken
 }

@@ -2,9 +2,11 @@
 //! browsers and a provider, without a socket and without waiting.
 //!
 //! Every outgoing call of every function goes over one wire, which counts it and can let it fail: before its effect,
-//! after it (the answer is lost), or together with the worker that made it. Faults lie below the SDK's own retries.
-//! [`World`] plays one [`Story`] from the browser's connection to the end of all jobs, redelivers as AWS would, and says
-//! which guarantee of `docs/guarantees.md` was broken.
+//! after it (the answer is lost), with an answer of AWS's that it is not done, or together with the worker that made it.
+//! Faults lie below the SDK's own retries. The wire can also make two workers take turns, call by call.
+//!
+//! A [`Story`] goes from the browser's connection to the end of all jobs, with redelivery as AWS would do it; a [`Meeting`]
+//! is a story in which two workers are at it at once. Both say which guarantee of `docs/guarantees.md` was broken.
 //!
 //! Time is tokio's, paused: it moves on by itself to the next thing that is due.
 
@@ -12,10 +14,15 @@
 
 mod cloud;
 mod guarantees;
+mod meeting;
+mod story;
 mod studio;
+mod turns;
 mod wire;
 mod world;
 
+pub use meeting::{Act, Meeting, Met};
+pub use story::Story;
 pub use studio::{Plan, Webhooks};
-pub use wire::{Call, Fault, Point};
-pub use world::{Story, World};
+pub use turns::Order;
+pub use wire::{Call, Fault, Point, Trouble};

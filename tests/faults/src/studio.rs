@@ -10,9 +10,6 @@ use tokio::time::Instant;
 
 use crate::wire::Wire;
 
-/// How long a video renders.
-pub(crate) const RENDERS_FOR: Duration = Duration::from_secs(12);
-
 /// What becomes of the webhook.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Webhooks {
@@ -31,6 +28,8 @@ pub enum Webhooks {
 pub struct Plan {
     /// Webhooks.
     pub webhooks: Webhooks,
+    /// How long a video renders.
+    pub renders_for: Duration,
     /// How often a submission is refused with 429 first.
     pub refusals: usize,
     /// Whether the video fails.
@@ -53,7 +52,6 @@ struct Inside {
     /// Whether the product has had the video stopped.
     stopped: bool,
     webhooks: Vec<Delivery>,
-    delivered: u64,
 }
 
 /// A webhook that waits to be delivered.
@@ -61,7 +59,7 @@ struct Inside {
 pub(crate) struct Delivery {
     pub(crate) webhook_id: String,
     pub(crate) body: String,
-    pub(crate) due: Instant,
+    due: Instant,
     tries: u32,
 }
 
@@ -88,25 +86,32 @@ impl Studio {
         [a_box(b"ftyp", 8), a_box(b"moov", 32), a_box(b"mdat", self.plan.bytes)].concat()
     }
 
-    /// The next webhook that is due.
-    pub(crate) fn next_delivery(&self) -> Option<Delivery> {
-        self.inside.lock().unwrap().webhooks.iter().min_by_key(|delivery| delivery.due).cloned()
+    /// Whether the product has had the video stopped.
+    pub(crate) fn was_stopped(&self) -> bool {
+        self.inside.lock().unwrap().stopped
     }
 
-    /// What came of a delivery: 200, and it is done; anything else, and it is tried again, later and later.
-    pub(crate) fn delivered(&self, delivery: &Delivery, status: Option<u16>) {
+    /// When the next webhook is due.
+    pub(crate) fn next_webhook_at(&self) -> Option<Instant> {
+        self.inside.lock().unwrap().webhooks.iter().map(|delivery| delivery.due).min()
+    }
+
+    /// The next webhook, for its delivery.
+    pub(crate) fn next_webhook(&self) -> Option<Delivery> {
         let mut inside = self.inside.lock().unwrap();
-        inside.webhooks.retain(|other| !(other.webhook_id == delivery.webhook_id && other.due == delivery.due));
-        if status == Some(200) {
-            inside.delivered += 1;
-        } else {
-            let wait = Duration::from_secs(1 << delivery.tries.min(10));
-            inside.webhooks.push(Delivery {
-                due: Instant::now() + wait,
-                tries: delivery.tries + 1,
-                ..delivery.clone()
-            });
-        }
+        let next = inside.webhooks.iter().enumerate().min_by_key(|(_, delivery)| delivery.due)?.0;
+        Some(inside.webhooks.remove(next))
+    }
+
+    /// It was not answered with 200: it is delivered again, later and later.
+    pub(crate) fn deliver_again(&self, delivery: Delivery) {
+        let due = Instant::now() + Duration::from_secs(1 << delivery.tries.min(10));
+        let again = Delivery { due, tries: delivery.tries + 1, ..delivery };
+        self.inside.lock().unwrap().webhooks.push(again);
+    }
+
+    async fn call<T>(&self, name: &str, effect: impl AsyncFnOnce() -> T) -> Option<T> {
+        self.wire.call(name, effect, |trouble| panic!("{trouble:?} is no answer of the provider's")).await
     }
 
     fn take(&self, submission: &Submission<'_>) -> Video {
@@ -124,7 +129,7 @@ impl Studio {
             size: own(submission.size),
         };
         inside.videos.push((video.clone(), now));
-        let end = Instant::now() + RENDERS_FOR;
+        let end = Instant::now() + self.plan.renders_for;
         let dues = match self.plan.webhooks {
             Webhooks::Lost => vec![],
             Webhooks::Sent => vec![end],
@@ -141,8 +146,8 @@ impl Studio {
 
     fn state(&self, begun: Millis) -> VideoState {
         let age = self.clock.now().since(begun);
-        if age < RENDERS_FOR {
-            let percent = age.as_millis() * 100 / RENDERS_FOR.as_millis();
+        if age < self.plan.renders_for {
+            let percent = age.as_millis() * 100 / self.plan.renders_for.as_millis();
             return VideoState::Rendering(u8::try_from(percent).unwrap());
         }
         if self.plan.fails {
@@ -162,7 +167,7 @@ impl Studio {
 
 impl Provider for Studio {
     async fn submit(&self, submission: &Submission<'_>) -> Result<Video, SubmitError> {
-        let answer = self.wire.call("provider submit", async || {
+        let answer = self.call("provider submit", async || {
             let mut inside = self.inside.lock().unwrap();
             if inside.refused < self.plan.refusals {
                 inside.refused += 1;
@@ -175,18 +180,18 @@ impl Provider for Studio {
     }
 
     async fn video(&self, id: &str) -> Result<Video, ReadError> {
-        let answer = self.wire.call("provider video", async || self.list().into_iter().find(|video| video.id == id));
+        let answer = self.call("provider video", async || self.list().into_iter().find(|video| video.id == id));
         answer.await.ok_or_else(reset)?.ok_or(ReadError::NotFound)
     }
 
     async fn videos_since(&self, since: i64) -> Result<Vec<Video>, ReadError> {
-        let mut videos = self.wire.call("provider list", async || self.list()).await.ok_or_else(reset)?;
+        let mut videos = self.call("provider list", async || self.list()).await.ok_or_else(reset)?;
         videos.retain(|video| video.created_at.is_some_and(|at| at >= since));
         Ok(videos)
     }
 
     async fn cancel(&self, _: &str) -> Result<(), CancelError> {
-        let answer = self.wire.call("provider cancel", async || self.inside.lock().unwrap().stopped = true);
+        let answer = self.call("provider cancel", async || self.inside.lock().unwrap().stopped = true);
         answer.await.ok_or_else(|| CancelError("connection reset".into()))
     }
 
@@ -194,7 +199,7 @@ impl Provider for Studio {
         let name = if variant == Variant::Video { "provider content" } else { "provider thumbnail" };
         let file = if variant == Variant::Video { self.file() } else { b"a picture".to_vec() };
         let response = http::Response::builder().header("content-type", "image/webp").body(file).unwrap();
-        let answer = self.wire.call(name, async || response).await.ok_or_else(reset)?;
+        let answer = self.call(name, async || response).await.ok_or_else(reset)?;
         Ok(Content::new(answer.into(), Duration::from_secs(30)))
     }
 }

@@ -1,6 +1,10 @@
-//! One story, from the browser's connection to the end of all that it set in motion.
+//! Everything that a story is played with, and what can happen in it: each a run of one function.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    cell::{Cell, RefCell},
+    sync::Arc,
+    time::Duration,
+};
 
 use advance::Settings;
 use aws_config::{BehaviorVersion, Region, SdkConfig, retry::RetryConfig, timeout::TimeoutConfig};
@@ -9,7 +13,7 @@ use clipbell_api::BearerToken;
 use clipbell_aws::{Connections, Jobs, Push, Secret, Videos, WebhookEvents, WorkQueue};
 use clipbell_job::{Clock, Deadlines, Job, JobId, JobIdSecret, Millis};
 use clipbell_test_support::{
-    Answer, NOON, WEBHOOK_SECRET,
+    Answer, HandClock, WEBHOOK_SECRET,
     event::{self, HttpRequest},
     sign,
 };
@@ -18,67 +22,43 @@ use tokio::time::Instant;
 
 use crate::{
     cloud::{Cloud, HIDDEN_FOR, Message},
-    guarantees,
-    studio::{Delivery, Plan, Studio, Webhooks},
-    wire::{Call, Point, Wire},
+    story::Story,
+    studio::{Delivery, Studio},
+    wire::{Point, Wire},
 };
 
 /// The SDK's endpoint: an address, so that S3's keys are paths. Nothing ever connects to it.
 const NOWHERE: &str = "http://127.0.0.1:1";
 
-/// A job's deadline.
-const JOB_DEADLINE: Duration = Duration::from_secs(60 * 60);
-
-/// When a story that has not come to its end is given up.
-const GIVEN_UP_AFTER: Duration = Duration::from_secs(3 * 60 * 60);
-
 /// How often a browser tries something that failed.
 const BROWSER_TRIES: usize = 10;
 
-const DEADLINES: Deadlines =
-    Deadlines { job: JOB_DEADLINE, row: Duration::from_secs(30 * 86_400), video: Duration::from_secs(30 * 86_400) };
-
-/// What happens, but for the fault.
-#[derive(Clone, Copy, Debug)]
-pub struct Story {
-    /// Its name, for people.
-    pub name: &'static str,
-    /// What the provider does.
-    pub plan: Plan,
-    /// Whether narration comes with the request.
-    pub audio: bool,
-    /// Whether the work queue loses whatever is sent to it by anybody but `reconcile`.
-    pub loses_messages: bool,
-    /// After what time the browser asks for the job's end.
-    pub cancels_after: Option<Duration>,
-}
-
-impl Story {
-    /// A small video, and everything goes well.
-    pub const PLAIN: Self = Self {
-        name: "plain",
-        plan: Plan { webhooks: Webhooks::Sent, refusals: 0, fails: false, bytes: 1000 },
-        audio: true,
-        loses_messages: false,
-        cancels_after: None,
-    };
-}
+const DEADLINES: Deadlines = Deadlines {
+    job: Duration::from_secs(60 * 60),
+    row: Duration::from_secs(30 * 86_400),
+    video: Duration::from_secs(30 * 86_400),
+};
 
 /// Everything that a story is played with.
-pub struct World {
+pub(crate) struct World {
     pub(crate) cloud: Arc<Cloud>,
     pub(crate) studio: Studio,
     pub(crate) wire: Wire,
+    /// When it began: tokio's time runs on from there, and the clock with it.
+    pub(crate) clock_at_begin: HandClock,
     clock: Clock,
     /// For looking, uncounted and without faults.
-    pub(crate) jobs: Jobs,
+    jobs: Jobs,
     pub(crate) events: WebhookEvents,
+    pub(crate) connections: Connections,
     functions: Functions,
-    undelivered: Vec<Value>,
-    next_round: Instant,
-    cancel_at: Option<Instant>,
-    pub(crate) cancels: bool,
-    pub(crate) watchers: Vec<Watcher>,
+    undelivered: RefCell<Vec<Value>>,
+    pub(crate) watchers: RefCell<Vec<Watcher>>,
+    connections_made: Cell<usize>,
+    /// What a browser or the provider had to try again.
+    pub(crate) noticed: RefCell<Vec<String>>,
+    /// Whether somebody asks for the job's end.
+    pub(crate) cancels: Cell<bool>,
 }
 
 struct Functions {
@@ -94,6 +74,7 @@ struct Functions {
 }
 
 /// A browser that watches the job.
+#[derive(Clone)]
 pub(crate) struct Watcher {
     pub(crate) connection: String,
     /// Whether it was there to the end; else it left in the middle.
@@ -101,22 +82,10 @@ pub(crate) struct Watcher {
 }
 
 impl World {
-    /// Plays a story, with a fault at one of its calls or with none. Gives its calls, and what was broken.
-    ///
-    /// # Panics
-    /// When the story itself makes no sense: a browser that never gets through.
-    pub async fn play(story: &Story, point: Option<Point>) -> (Vec<Call>, Vec<String>) {
-        let mut world = Self::new(story, point);
-        let job_id = world.open(story).await;
-        world.settle(&job_id).await;
-        world.watch(&job_id).await;
-        let broken = guarantees::broken(&world, &job_id).await;
-        (world.wire.calls(), broken)
-    }
-
-    fn new(story: &Story, point: Option<Point>) -> Self {
-        let begun = Instant::now();
-        let clock = Clock::from_fn(move || NOON.plus(begun.elapsed()));
+    pub(crate) fn new(story: &Story, point: Option<Point>) -> Self {
+        let (begun, clock_at_begin) = (Instant::now(), HandClock::at_noon());
+        let at_begin = clock_at_begin.clone();
+        let clock = Clock::from_fn(move || at_begin.now().plus(begun.elapsed()));
         let cloud = Arc::new(Cloud::new(story.loses_messages));
         let wire = Wire::new(cloud.clone(), point);
         let sdk = sdk_config(wire.clone());
@@ -170,15 +139,17 @@ impl World {
             studio: Studio::new(wire.clone(), clock.clone(), story.plan),
             cloud,
             wire,
+            clock_at_begin,
             jobs: jobs(&unharmed),
             events: events(&unharmed),
+            connections: Connections::new(&unharmed, "ConnectionsTable".to_owned()),
             clock,
             functions,
-            undelivered: Vec::new(),
-            next_round: begun + Duration::from_secs(60),
-            cancel_at: story.cancels_after.map(|after| begun + after),
-            cancels: story.cancels_after.is_some(),
-            watchers: Vec::new(),
+            undelivered: RefCell::default(),
+            watchers: RefCell::default(),
+            connections_made: Cell::default(),
+            noticed: RefCell::default(),
+            cancels: Cell::default(),
         }
     }
 
@@ -186,25 +157,21 @@ impl World {
         self.clock.now()
     }
 
-    /// A browser asks for a video until it has its 202; three watch it, of which one leaves and one vanishes.
-    async fn open(&mut self, story: &Story) -> JobId {
-        let job_id = self.generate(story).await;
-        for _ in 0..3 {
-            self.watch(&job_id).await;
-        }
-        let leaving = self.watchers[1].connection.clone();
-        self.watchers[1].stayed = false;
-        self.cloud.vanish(&leaving);
-        let gone = event::web_socket("$disconnect", &leaving, None);
-        let _ = self.wire.invoke("ws-disconnect", ws_disconnect::handle(&self.functions.ws_disconnect, gone)).await;
-        self.watchers[2].stayed = false;
-        self.cloud.vanish(&self.watchers[2].connection);
-        job_id
+    pub(crate) async fn job(&self, job_id: &JobId) -> Option<Job> {
+        self.jobs.get(job_id, self.now()).await.unwrap()
     }
 
-    async fn generate(&self, story: &Story) -> JobId {
+    /// Whether the job is finished and every event looked at.
+    pub(crate) async fn is_at_rest(&self, job_id: &JobId) -> bool {
+        let job = self.job(job_id).await;
+        let unprocessed = self.events.unprocessed(Millis(i64::MAX), 1).await.unwrap();
+        job.is_none_or(|job| job.status().is_terminal()) && unprocessed.is_empty()
+    }
+
+    /// A browser asks for a video until it has its 202, always under the same key.
+    pub(crate) async fn generate(&self, with_audio: bool) -> JobId {
         let mut body = json!({"scriptOrQuestion": "A bell in the morning"});
-        if story.audio {
+        if with_audio {
             body["audioBuffer"] = "aGVsbG8=".into();
         }
         for _ in 0..BROWSER_TRIES {
@@ -212,8 +179,11 @@ impl World {
             let request = request.header("idempotency-key", "one").event();
             let app = &self.functions.create_job;
             let answer = self.wire.invoke("create-job", async { Answer::of(create_job::handle(app, request).await) });
-            if let Some(answer) = answer.await.filter(|answer| answer.status == 202) {
-                return answer.json()["jobId"].as_str().unwrap().parse().unwrap();
+            match answer.await {
+                Some(answer) if answer.status == 202 => {
+                    return answer.json()["jobId"].as_str().unwrap().parse().unwrap();
+                }
+                answer => self.notice("generate", answer.map(|answer| answer.status)),
             }
             tokio::time::sleep(Duration::from_secs(1)).await;
         }
@@ -221,98 +191,94 @@ impl World {
     }
 
     /// A browser connects and subscribes until it is told the job's state.
-    async fn watch(&mut self, job_id: &JobId) {
+    pub(crate) async fn watch(&self, job_id: &JobId) {
         let message = json!({"action": "subscribe", "jobId": job_id}).to_string();
         for _ in 0..BROWSER_TRIES {
-            let connection = format!("connection-{}", self.wire.calls().len());
+            let number = self.connections_made.get();
+            self.connections_made.set(number + 1);
+            let connection = format!("connection-{number}");
             let connect = event::web_socket("$connect", &connection, None);
             let accepted =
                 self.wire.invoke("ws-connect", ws_connect::handle(&self.functions.ws_connect, connect)).await;
             if !matches!(accepted, Some(Ok(_))) {
+                self.notice("$connect", None);
                 continue;
             }
             self.cloud.connect(&connection);
             let subscribe = event::web_socket("$default", &connection, Some(&message));
             let _ = self.wire.invoke("ws-message", ws_message::handle(&self.functions.ws_message, subscribe)).await;
             if self.cloud.heard(&connection).iter().any(|message| message["type"] == "subscribed") {
-                self.watchers.push(Watcher { connection, stayed: true });
+                self.watchers.borrow_mut().push(Watcher { connection, stayed: true });
                 return;
             }
             // It was told nothing for a while: it connects anew.
+            self.notice("subscribe", None);
             self.cloud.vanish(&connection);
         }
         panic!("not subscribed in {BROWSER_TRIES} tries");
     }
 
-    /// Delivers and redelivers as AWS and the provider would, until nothing is left to do.
-    async fn settle(&mut self, job_id: &JobId) {
-        let given_up_at = Instant::now() + GIVEN_UP_AFTER;
-        while Instant::now() < given_up_at {
-            self.undelivered.extend(self.cloud.stream_records());
-            let delivery = self.studio.next_delivery();
-            if !self.undelivered.is_empty() {
-                self.notify().await;
-            } else if let Some(message) = self.cloud.receive() {
-                self.advance(&message).await;
-            } else if let Some(due) = delivery.as_ref().filter(|delivery| delivery.due <= Instant::now()) {
-                self.webhook(due).await;
-            } else if self.cancel_at.is_some_and(|at| at <= Instant::now()) {
-                self.cancel(job_id).await;
-            } else if self.next_round <= Instant::now() {
-                self.next_round += Duration::from_secs(60);
-                let round = reconcile::handle(&self.functions.reconcile, reconcile::Round::default());
-                let _ = self.wire.invoke("reconcile", round).await;
-            } else if delivery.is_none() && self.cloud.next_message_at().is_none() && self.is_at_rest(job_id).await {
-                return;
-            } else {
-                let next = [
-                    self.cloud.next_message_at(),
-                    delivery.map(|delivery| delivery.due),
-                    Some(self.next_round),
-                    self.cancel_at,
-                ];
-                tokio::time::sleep_until(next.into_iter().flatten().min().unwrap()).await;
-            }
-        }
+    /// The browser that came last is gone, and nobody says so. Gives its connection.
+    pub(crate) fn vanish(&self) -> String {
+        let mut watchers = self.watchers.borrow_mut();
+        let leaving = watchers.last_mut().unwrap();
+        leaving.stayed = false;
+        self.cloud.vanish(&leaving.connection);
+        leaving.connection.clone()
     }
 
-    /// Whether the job is finished and every event looked at.
-    async fn is_at_rest(&self, job_id: &JobId) -> bool {
-        let job = self.job(job_id).await;
-        let unprocessed = self.events.unprocessed(Millis(i64::MAX), 1).await.unwrap();
-        job.is_none_or(|job| job.status().is_terminal()) && unprocessed.is_empty()
+    /// The browser that came last leaves.
+    pub(crate) async fn leave(&self) {
+        let gone = event::web_socket("$disconnect", &self.vanish(), None);
+        let _ = self.wire.invoke("ws-disconnect", ws_disconnect::handle(&self.functions.ws_disconnect, gone)).await;
     }
 
-    pub(crate) async fn job(&self, job_id: &JobId) -> Option<Job> {
-        self.jobs.get(job_id, self.now()).await.unwrap()
-    }
-
-    /// The browser asks for the job's end, and again a second later where it was not answered.
-    async fn cancel(&mut self, job_id: &JobId) {
+    /// The browser asks for the job's end. Whether it was answered.
+    pub(crate) async fn cancel(&self, job_id: &JobId) -> bool {
+        self.cancels.set(true);
         let request = HttpRequest::post("/api/cancel", &format!("jobId={job_id}&renderVersion=v3"), "").event();
         let app = &self.functions.cancel_job;
         let answer = self.wire.invoke("cancel-job", async { Answer::of(cancel_job::handle(app, request).await) }).await;
-        let answered = answer.is_some_and(|answer| matches!(answer.status, 200 | 202));
-        self.cancel_at = (!answered).then(|| Instant::now() + Duration::from_secs(1));
+        let status = answer.map(|answer| answer.status);
+        let answered = matches!(status, Some(200 | 202));
+        if !answered {
+            self.notice("cancel", status);
+        }
+        answered
     }
 
-    async fn notify(&mut self) {
-        let batch = event::stream(&self.undelivered);
+    /// What is new in the jobs table's stream, and what was not told yet.
+    pub(crate) fn has_news(&self) -> bool {
+        self.undelivered.borrow_mut().extend(self.cloud.stream_records());
+        !self.undelivered.borrow().is_empty()
+    }
+
+    pub(crate) async fn notify(&self) {
+        if !self.has_news() {
+            return;
+        }
+        let records = self.undelivered.take();
+        let batch = event::stream(&records);
         let told = self.wire.invoke("notify", notify::handle(&self.functions.notify, batch)).await;
         // A batch that failed in part is repeated from the first failed record on.
-        let failed = told.map(|answer| answer.batch_item_failures);
-        match failed.as_deref() {
-            Some([]) => self.undelivered.clear(),
+        let from = match told.map(|answer| answer.batch_item_failures).as_deref() {
+            Some([]) => records.len(),
             Some([failure, ..]) => {
                 let number = failure.item_identifier.clone().unwrap();
-                let from = self.undelivered.iter().position(|record| record["dynamodb"]["SequenceNumber"] == *number);
-                self.undelivered.drain(..from.unwrap());
+                records.iter().position(|record| record["dynamodb"]["SequenceNumber"] == *number).unwrap()
             }
-            None => {}
-        }
+            None => 0,
+        };
+        self.undelivered.borrow_mut().splice(0..0, records.into_iter().skip(from));
     }
 
-    async fn advance(&self, message: &Message) {
+    pub(crate) async fn reconcile(&self) {
+        let round = reconcile::handle(&self.functions.reconcile, reconcile::Round::default());
+        let _ = self.wire.invoke("reconcile", round).await;
+    }
+
+    /// A message of the work queue is worked off.
+    pub(crate) async fn advance(&self, message: &Message) {
         let until = self.now().plus(HIDDEN_FOR);
         let batch = event::sqs(std::slice::from_ref(&message.body), until);
         let work = tokio::time::timeout(HIDDEN_FOR, advance::handle(&self.functions.advance, &self.studio, batch));
@@ -323,7 +289,8 @@ impl World {
         }
     }
 
-    async fn webhook(&self, delivery: &Delivery) {
+    /// The provider delivers a webhook; again later, where it is not answered with 200.
+    pub(crate) async fn webhook(&self, delivery: Delivery) {
         let timestamp = self.now().unix_seconds();
         let request = HttpRequest::post("/api/webhook/video-events", "", delivery.body.clone())
             .header("webhook-id", &delivery.webhook_id)
@@ -332,7 +299,15 @@ impl World {
             .event();
         let app = &self.functions.webhook;
         let answer = self.wire.invoke("webhook", async { Answer::of(webhook::handle(app, request).await) }).await;
-        self.studio.delivered(delivery, answer.map(|answer| answer.status));
+        let status = answer.map(|answer| answer.status);
+        if status != Some(200) {
+            self.notice("webhook", status);
+            self.studio.deliver_again(delivery);
+        }
+    }
+
+    fn notice(&self, what: &str, status: Option<u16>) {
+        self.noticed.borrow_mut().push(format!("{what}: {status:?}"));
     }
 }
 

@@ -74,7 +74,8 @@ impl OpenAi {
         let response = self.reads.get(url).bearer_auth(&self.api_key).send().await.map_err(unavailable)?;
         match response.status() {
             status if status.is_success() => Ok(response),
-            StatusCode::NOT_FOUND | StatusCode::GONE => Err(ReadError::NotFound),
+            // 405: of a server that takes videos and has no list of them.
+            StatusCode::NOT_FOUND | StatusCode::GONE | StatusCode::METHOD_NOT_ALLOWED => Err(ReadError::NotFound),
             status => Err(ReadError::Unavailable {
                 retry_after: retry_after(response.headers(), SystemTime::now()),
                 source: format!("it answered {status}").into(),

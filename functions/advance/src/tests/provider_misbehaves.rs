@@ -34,6 +34,19 @@ enum At {
     Thumbnail,
 }
 
+impl At {
+    /// The call, and how many of it go well before.
+    fn call(self) -> (Call, usize) {
+        match self {
+            Untaken | Taken => (Call::Submit, 0),
+            Read => (Call::Read, 2),
+            List => (Call::List, 0),
+            File => (Call::File, 0),
+            Thumbnail => (Call::Thumbnail, 0),
+        }
+    }
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Fault {
     /// Answers with this status, `Retry-After` and body.
@@ -529,13 +542,7 @@ impl State {
     }
 
     fn is_due(&self, call: Call) -> bool {
-        let (of, not_before) = match self.row.at {
-            Untaken | Taken => (Call::Submit, 0),
-            Read => (Call::Read, 2),
-            List => (Call::List, 0),
-            File => (Call::File, 0),
-            Thumbnail => (Call::Thumbnail, 0),
-        };
+        let (of, not_before) = self.row.at.call();
         let earlier = self.calls.iter().filter(|(earlier, _)| *earlier == call).count();
         call == of && earlier >= not_before && (self.row.often == Always || self.misbehaved == 0)
     }
@@ -606,13 +613,7 @@ impl State {
 
     /// For how long it was left alone after its first fault.
     fn waited(&self) -> Duration {
-        let (call, nth) = match self.row.at {
-            Untaken | Taken => (Call::Submit, 0),
-            Read => (Call::Read, 2),
-            List => (Call::List, 0),
-            File => (Call::File, 0),
-            Thumbnail => (Call::Thumbnail, 0),
-        };
+        let (call, nth) = self.row.at.call();
         let mut times = self.calls.iter().filter(|(called, _)| *called == call).map(|(_, at)| *at).skip(nth);
         match (times.next(), times.next()) {
             (Some(first), Some(second)) => second.since(first),

@@ -31,6 +31,24 @@ async fn what_was_not_taken_is_submitted_again_when_the_provider_wants_it() {
 }
 
 #[tokio::test]
+async fn a_submission_whose_claim_took_too_long_is_put_off() {
+    let mut world = World::new().await;
+    let job = world.has(sample::new_job(NOON)).await;
+    let hand = world.clock.clone();
+    // It goes on by as much whenever it is looked at.
+    world.app.clock = Clock::from_fn(move || {
+        hand.advance(Duration::from_secs(10));
+        hand.now()
+    });
+    let waits = world.step(&Studio::default(), job.id()).await;
+    assert_eq!((waits.status(), waits.stage()), (Status::Queued, &Stage::Waiting { refusals: 0 }));
+
+    world.app.clock = world.clock.clock();
+    let studio = Studio::plans(&[Submitted::Taken("video_1")]);
+    assert_eq!(world.step(&studio, job.id()).await.video_id(), Some("video_1"));
+}
+
+#[tokio::test]
 async fn what_is_refused_fails_with_the_reason() {
     let world = World::new().await;
     let job = world.has(sample::new_job(NOON)).await;
