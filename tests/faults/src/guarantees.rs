@@ -50,10 +50,24 @@ pub(crate) async fn broken(world: &World, job_id: &JobId) -> Vec<String> {
         format!("2: {videos} videos, and the job ended as {:?} {code}: {:?}", job.status(), job.history()),
     );
 
+    world.has_news();
     for event in world.events.latest(100, world.now()).await.unwrap() {
         must(event.outcome != Outcome::Received, format!("3: {} was never looked at", event.webhook_id));
     }
     must(world.cloud.dead_letters() == 0, "4: a message lies with the dead letters".to_owned());
+
+    for rows in world.rows.borrow().windows(2) {
+        let [before, after] = rows else { continue };
+        let number = |row: &Value, name: &str| row[name]["N"].as_str().unwrap().parse::<i64>().unwrap();
+        let status = |row: &Value| row["status"]["S"].as_str().unwrap().to_owned();
+        let was = status(before);
+        must(!matches!(&*was, "completed" | "failed" | "canceled"), format!("4: {was} was written over"));
+        must(number(before, "rev") + 1 == number(after, "rev"), "7: a write on a row that it had not read".to_owned());
+        must(number(before, "progress") <= number(after, "progress"), "4: progress went back".to_owned());
+        let is_same = ["status", "progress", "message", "error"].iter().all(|field| before[field] == after[field]);
+        let (older, newer) = (number(before, "version"), number(after, "version"));
+        must(if is_same { older == newer } else { older < newer }, format!("4: version {older}, then {newer}"));
+    }
 
     for watcher in world.watchers.borrow().iter() {
         let heard = world.cloud.heard(&watcher.connection);

@@ -53,6 +53,8 @@ pub(crate) struct World {
     pub(crate) connections: Connections,
     functions: Functions,
     undelivered: RefCell<Vec<Value>>,
+    /// Every row that the job had, in DynamoDB's JSON.
+    pub(crate) rows: RefCell<Vec<Value>>,
     pub(crate) watchers: RefCell<Vec<Watcher>>,
     connections_made: Cell<usize>,
     /// What a browser or the provider had to try again.
@@ -146,6 +148,7 @@ impl World {
             clock,
             functions,
             undelivered: RefCell::default(),
+            rows: RefCell::default(),
             watchers: RefCell::default(),
             connections_made: Cell::default(),
             noticed: RefCell::default(),
@@ -249,7 +252,10 @@ impl World {
 
     /// What is new in the jobs table's stream, and what was not told yet.
     pub(crate) fn has_news(&self) -> bool {
-        self.undelivered.borrow_mut().extend(self.cloud.stream_records());
+        let records = self.cloud.stream_records();
+        let rows = records.iter().map(|record| record["dynamodb"]["NewImage"].clone());
+        self.rows.borrow_mut().extend(rows.filter(|row| row["rev"].is_object()));
+        self.undelivered.borrow_mut().extend(records);
         !self.undelivered.borrow().is_empty()
     }
 

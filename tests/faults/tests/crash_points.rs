@@ -116,6 +116,11 @@ fn every_function_has_points() {
     let stories = [Story::PLAIN, MESSAGES_LOST, CANCELED];
     let flows: BTreeSet<_> = stories.iter().flat_map(|story| play(story, None).0).map(|call| call.flow).collect();
     assert_eq!(flows, BTreeSet::from(FLOWS));
+    // Two flows of one function's.
+    let calls = play(&Story::PLAIN, None).0;
+    for call in ["provider submit", "provider content"] {
+        assert!(calls.iter().any(|made| made.name == call), "no {call}");
+    }
 }
 
 /// Plays the story once unharmed, and then once for each fault at each of the calls that are meant.
