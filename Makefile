@@ -10,6 +10,8 @@ DEPLOY := .venv-deploy/bin
 STACK ?=
 SEED ?=
 JOBS ?= 100
+# A Chromium for the tests; `none` goes without.
+export BROWSER ?= chromium
 
 .PHONY: help
 help: ## list the verbs
@@ -49,7 +51,7 @@ lint: setup ## everything that needs no run: formatting, clippy, rustdoc, templa
 	@echo "ruff"; .venv/bin/ruff check --quiet . && .venv/bin/ruff format --quiet --check .
 
 .PHONY: test
-test: lint build ## everything: lint, Rust tests, and the deployed local stack end to end
+test: test-setup lint build ## everything: lint, Rust tests, the deployed local stack end to end, a browser (BROWSER=none: without)
 	@echo "Rust tests"
 	@if cargo nextest --version >/dev/null 2>&1; then \
 		cargo nextest run --workspace --locked && cargo test --workspace --locked --doc --quiet; \
@@ -57,7 +59,11 @@ test: lint build ## everything: lint, Rust tests, and the deployed local stack e
 		cargo test --workspace --locked; \
 	fi
 	@echo "Tests of the simulator and of the local stack"
-	@.venv/bin/pytest
+	@.venv/bin/pytest $(if $(filter none,$(BROWSER)),--ignore tests/e2e/browser)
+
+.PHONY: test-setup
+test-setup:
+	@infra/setup.sh --tests
 
 .PHONY: fuzz
 fuzz: setup ## look for inputs that break a parser (SECONDS_EACH=30, TARGETS="event mp4", KEEP=1)

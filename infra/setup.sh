@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
 # What a fresh machine needs: checks it, installs what it can, and says how to get the rest. Silent when all is there.
+# With --tests, what the tests need besides.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -40,11 +41,16 @@ for component in rustfmt clippy; do
     fi
 done
 
+if [[ ${1:-} == --tests && ${BROWSER:-} != none ]] && ! command -v "${BROWSER:-chromium}" >/dev/null; then
+    missing+=("Chromium, for the tests (BROWSER=path names another; \`make test BROWSER=none\` goes without)")
+    debian+=(chromium)
+fi
+
 if ((${#debian[@]})) && [[ $EUID -eq 0 ]] && command -v apt-get >/dev/null && [[ -z ${SECOND_TRY:-} ]]; then
     echo "Installing Debian packages: ${debian[*]}"
     apt-get update -qq
     DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${debian[@]}" >/dev/null
-    SECOND_TRY=1 exec "$0"
+    SECOND_TRY=1 exec "$0" "$@"
 fi
 
 if ((${#missing[@]})); then
