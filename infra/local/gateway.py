@@ -8,7 +8,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 from collections.abc import Coroutine
-from pathlib import Path
 
 from aiohttp import (
     ClientError,
@@ -23,6 +22,8 @@ from aiohttp import (
     web,
 )
 from yarl import URL
+
+from . import page
 
 # Concerns of one connection only (RFC 9110, 7.6.1); Host names this address, not the one behind it.
 HOP_BY_HOP = frozenset(
@@ -42,7 +43,7 @@ Side = web.WebSocketResponse | ClientWebSocketResponse
 SESSION = web.AppKey("session", ClientSession)
 HTTP_API = web.AppKey("http_api", str)
 WEBSOCKET_API = web.AppKey("websocket_api", str)
-PAGE = web.AppKey("page", Path)
+PAGE_HEADERS = web.AppKey("page_headers", dict)
 
 
 async def forward(request: web.Request) -> web.StreamResponse:
@@ -122,8 +123,14 @@ def unreachable(error: ClientError) -> web.HTTPException:
     return web.HTTPBadGateway(text=f"The local stack behind this address does not answer: {error}\n")
 
 
-async def index(request: web.Request) -> web.FileResponse:
-    return web.FileResponse(request.app[PAGE] / "index.html")
+async def page_file(request: web.Request) -> web.StreamResponse:
+    path = request.match_info["path"] or "index.html"
+    headers = request.app[PAGE_HEADERS]
+    file = page.FOLDER / path
+    if not (page.is_public(path) and file.is_file()):
+        return web.Response(status=404, headers=headers, text="There is no such page.\n")
+    own = {hdrs.CONTENT_TYPE: page.content_type(path), hdrs.CACHE_CONTROL: page.CACHE_CONTROL}
+    return web.FileResponse(file, headers=headers | own)
 
 
 async def _session(app: web.Application):
@@ -138,15 +145,14 @@ async def _session(app: web.Application):
         yield
 
 
-def application(http_api: str, websocket_api: str, page: Path) -> web.Application:
+def application(http_api: str, websocket_api: str, bucket: str) -> web.Application:
     # A body goes on as it came, compressed or not.
     app = web.Application(handler_args={"auto_decompress": False})
-    app[HTTP_API], app[WEBSOCKET_API], app[PAGE] = http_api, websocket_api, page
+    app[HTTP_API], app[WEBSOCKET_API], app[PAGE_HEADERS] = http_api, websocket_api, page.headers(bucket)
     app.cleanup_ctx.append(_session)
     app.router.add_route("*", "/api/{path:.*}", forward)
     app.router.add_get("/ws", websocket)
-    app.router.add_get("/", index)
-    app.router.add_static("/", page)
+    app.router.add_get("/{path:.*}", page_file)
     return app
 
 
@@ -155,9 +161,9 @@ def main() -> None:
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--http-api", required=True, help="base URL of the HTTP API")
     parser.add_argument("--websocket-api", required=True, help="URL of the WebSocket API's stage")
-    parser.add_argument("--page", type=Path, required=True, help="folder of static files")
+    parser.add_argument("--bucket", required=True, help="origin of the videos' presigned URLs")
     wanted = parser.parse_args()
-    app = application(wanted.http_api, wanted.websocket_api, wanted.page)
+    app = application(wanted.http_api, wanted.websocket_api, wanted.bucket)
     web.run_app(app, host="127.0.0.1", port=wanted.port, print=None)
 
 

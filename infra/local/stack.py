@@ -308,7 +308,7 @@ class Stack:
             *("local.gateway", "--port", str(self.ports.gateway)),
             *("--http-api", f"http://{apis}/{self.outputs['HttpApiId']}"),
             *("--websocket-api", f"http://{apis}/{self.outputs['WebSocketApiId']}/ws"),
-            *("--page", str(ROOT / "web")),
+            *("--bucket", self.aws.endpoint),
         )
         self.run.wait_until(gateway, lambda: answers(self.ports.gateway))
 

@@ -343,3 +343,27 @@ async def without_worker(stack: Stack) -> AsyncIterator[WorkQueue]:
         yield queue
     finally:
         await switch(True)
+
+
+@dataclass(frozen=True)
+class Job:
+    """A job that was begun together with those of the module's other tests."""
+
+    id: str
+    prompt: str
+    watcher: Watcher
+    """Subscribed to it since its 202."""
+    begun: float
+    """In Unix seconds."""
+
+    @property
+    def messages(self) -> list[Message]:
+        return self.watcher.messages(self.id)
+
+    async def end(self, deadline: float = PATIENT) -> Message:
+        """The first message that says that it has ended, however."""
+        return await self.watcher.end_of(self.id, deadline)
+
+    async def completed(self, deadline: float = PATIENT) -> Message:
+        """The same; it has to have ended well."""
+        return await self.watcher.completed(self.id, deadline)

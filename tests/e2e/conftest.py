@@ -5,7 +5,6 @@ import re
 import sys
 import time
 from collections.abc import AsyncIterator, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import aiohttp
@@ -15,7 +14,7 @@ import pytest_asyncio
 HERE = Path(__file__).parent
 sys.path[:0] = [str(HERE), str(HERE.parents[1] / "infra")]
 
-from client import PATIENT, Api, Message, Simulator, Watcher, unique_prompt  # noqa: E402  (these need the path)
+from client import Api, Job, Simulator, Watcher, unique_prompt  # noqa: E402  (these need the path)
 from local import logs  # noqa: E402
 from local.stack import Ports, Stack, StackError  # noqa: E402
 
@@ -34,30 +33,6 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line(
         "markers", "job(faults): the test's fixture `job` is a job with these faults, begun already"
     )
-
-
-@dataclass(frozen=True)
-class Job:
-    """A job that was begun together with those of the module's other tests."""
-
-    id: str
-    prompt: str
-    watcher: Watcher
-    """Subscribed to it since its 202."""
-    begun: float
-    """In Unix seconds."""
-
-    @property
-    def messages(self) -> list[Message]:
-        return self.watcher.messages(self.id)
-
-    async def end(self, deadline: float = PATIENT) -> Message:
-        """The first message that says that it has ended, however."""
-        return await self.watcher.end_of(self.id, deadline)
-
-    async def completed(self, deadline: float = PATIENT) -> Message:
-        """The same; it has to have ended well."""
-        return await self.watcher.completed(self.id, deadline)
 
 
 @pytest.fixture(scope="session")

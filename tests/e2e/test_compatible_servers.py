@@ -1,8 +1,7 @@
 """What servers of OpenAI's shape vary, and what a provider does on its bad days."""
 
 import pytest
-from client import Api, Simulator, eventually
-from conftest import Job
+from client import Api, Job, Simulator, eventually
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 

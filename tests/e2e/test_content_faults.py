@@ -1,8 +1,7 @@
 """A file that breaks off, or is none, is fetched again, and is never said to be the video."""
 
 import pytest
-from client import Api, Simulator
-from conftest import Job
+from client import Api, Job, Simulator
 from local.stack import Stack
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")

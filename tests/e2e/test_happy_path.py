@@ -12,8 +12,7 @@ import aiohttp
 import av
 import pytest
 import pytest_asyncio
-from client import Answer, Api, Download, Message, Simulator, Watcher, eventually, unique_prompt
-from conftest import Job
+from client import Answer, Api, Download, Job, Message, Simulator, Watcher, eventually, unique_prompt
 from local import logs
 from local.stack import Stack
 

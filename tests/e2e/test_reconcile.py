@@ -87,12 +87,14 @@ async def test_a_job_whose_message_died_is_brought_home(
             return any(job_id in letter["Body"] for letter in receive(sqs, dead))
 
         await eventually("that the job's message is a dead letter", died)
-    assert await simulator.creates(prompt) == [], "nobody has called the worker"
+        assert await simulator.creates(prompt) == [], "nobody has called the worker"
+        # Other tests' jobs may have left looks that died beside it.
+        letters = count(sqs, dead)
 
     status, said, complained = await make_reconcile(f"MINISTACK_PORT={stack.ports.ministack}")
 
     assert (status, complained) == (0, "")
-    told = r"Open jobs called: [1-9]\d*\nUnprocessed events called: \d+\nDead letters put back: 1\n"
+    told = rf"Open jobs called: [1-9]\d*\nUnprocessed events called: \d+\nDead letters put back: {letters}\n"
     assert re.fullmatch(told, said), said
     assert count(sqs, dead) == 0
     await watcher.completed(job_id)

@@ -1,8 +1,7 @@
 """Submitting costs money: tried again only where it was certainly not taken, and never sent twice otherwise."""
 
 import pytest
-from client import Api, Simulator, Watcher
-from conftest import Job
+from client import Api, Job, Simulator, Watcher
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 

@@ -4,8 +4,7 @@ import asyncio
 import secrets
 
 import pytest
-from client import Api, Simulator, eventually
-from conftest import Job
+from client import Api, Job, Simulator, eventually
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 

@@ -444,3 +444,170 @@ def test_the_outputs_name_every_address_that_somebody_needs():
     assert outputs["WebhookUrl"]["Fn::Sub"].endswith("/api/webhook/video-events")
     assert outputs["ApiUrl"]["Fn::Sub"].startswith("https://${HttpApi}.")
     assert outputs["WebSocketUrl"]["Fn::Sub"].startswith("wss://${WebSocketApi}.")
+
+
+# The page
+
+# Managed policies, by the ids of the CloudFront Developer Guide ("Use managed cache policies", "… origin request policies").
+CACHING_OPTIMIZED = "658327ea-f89d-4fab-a63d-7e88639e58f6"
+CACHING_DISABLED = "4135ea2d-6df8-44a3-9df3-4b5a84be39ad"
+ALL_VIEWER_EXCEPT_HOST_HEADER = "b689b0a8-53d0-40ab-baf2-68738e2966ac"
+
+API_HOST = "execute-api.${AWS::Region}.${AWS::URLSuffix}"
+
+
+def distribution() -> dict[str, Any]:
+    return properties("PageDistribution")["DistributionConfig"]
+
+
+def behaviors() -> dict[str, dict[str, Any]]:
+    return {behavior["PathPattern"]: behavior for behavior in distribution()["CacheBehaviors"]}
+
+
+def origins() -> dict[str, dict[str, Any]]:
+    return {origin["Id"]: origin for origin in distribution()["Origins"]}
+
+
+def test_the_page_is_off_until_somebody_turns_it_on():
+    assert PARAMETERS["Page"]["Default"] == "false" and PARAMETERS["Page"]["AllowedValues"] == ["true", "false"]
+    assert TEMPLATE["Conditions"]["WithPage"] == {"Fn::Equals": [{"Ref": "Page"}, "true"]}
+    conditional = {name for name, resource in RESOURCES.items() if resource.get("Condition") == "WithPage"}
+    assert conditional == {"PageBucket", "PageBucketPolicy", "PageAccess", "PageHeaders", "PageDistribution"}
+    assert not [
+        name for name, resource in RESOURCES.items() if "CloudFront" in resource["Type"] and name not in conditional
+    ]
+    outputs = {name for name, output in TEMPLATE["Outputs"].items() if output.get("Condition") == "WithPage"}
+    assert outputs == {"PageUrl", "PageBucketName", "DistributionId"}
+    # What is there anyway must not need what may be absent.
+    rest = {name: part for kind in ("Resources", "Outputs") for name, part in TEMPLATE[kind].items()}
+    for name in conditional | outputs:
+        del rest[name]
+    assert not [name for name in conditional if re.search(rf"\b{name}\b", json.dumps(rest))]
+
+
+def test_the_page_s_bucket_is_private_and_encrypted():
+    videos, page = properties("VideosBucket"), properties("PageBucket")
+    for setting in ("PublicAccessBlockConfiguration", "OwnershipControls", "BucketEncryption"):
+        assert page[setting] == videos[setting], setting
+    # With these, a stack that is deleted while there are files does not fail half-way.
+    assert RESOURCES["PageBucket"]["DeletionPolicy"] == RESOURCES["PageBucket"]["UpdateReplacePolicy"] == "Retain"
+
+
+def test_nobody_reads_the_page_s_bucket_but_our_distribution_and_nobody_without_tls():
+    ours, tls = properties("PageBucketPolicy")["PolicyDocument"]["Statement"]
+    assert ours["Effect"] == "Allow" and ours["Principal"] == {"Service": "cloudfront.amazonaws.com"}
+    assert ours["Action"] == "s3:GetObject" and ours["Resource"] == {"Fn::Sub": "${PageBucket.Arn}/*"}
+    account = "arn:${AWS::Partition}:cloudfront::${AWS::AccountId}"
+    source = {"Fn::Sub": f"{account}:distribution/${{PageDistribution}}"}
+    assert ours["Condition"] == {"StringEquals": {"AWS:SourceArn": source}}
+
+    condition, on_aws, local = tls["Fn::If"]
+    assert (condition, local) == ("OnAws", {"Ref": "AWS::NoValue"})
+    assert on_aws["Effect"] == "Deny" and on_aws["Principal"] == "*" and on_aws["Action"] == "s3:*"
+    assert on_aws["Condition"] == {"Bool": {"aws:SecureTransport": "false"}}
+    assert on_aws["Resource"] == [{"Fn::GetAtt": ["PageBucket", "Arn"]}, {"Fn::Sub": "${PageBucket.Arn}/*"}]
+
+    access = properties("PageAccess")["OriginAccessControlConfig"]
+    assert (access["SigningBehavior"], access["SigningProtocol"]) == ("always", "sigv4")
+    assert access["OriginAccessControlOriginType"] == "s3"
+    page = origins()["page"]
+    assert page["DomainName"] == {"Fn::GetAtt": ["PageBucket", "RegionalDomainName"]}
+    assert page["OriginAccessControlId"] == {"Ref": "PageAccess"}
+    # The older kind of access, in whose place the other is.
+    assert page["S3OriginConfig"] == {"OriginAccessIdentity": ""}
+
+
+def test_page_api_and_websocket_are_one_origin_to_a_browser():
+    assert distribution()["DefaultRootObject"] == "index.html"
+    assert distribution()["DefaultCacheBehavior"]["TargetOriginId"] == "page"
+    assert {path: behavior["TargetOriginId"] for path, behavior in behaviors().items()} == {
+        "/api/*": "http-api",
+        "/ws": "websocket-api",
+    }
+    for id, api in (("http-api", "HttpApi"), ("websocket-api", "WebSocketApi")):
+        origin = origins()[id]
+        assert origin["DomainName"] == {"Fn::Sub": f"${{{api}}}.{API_HOST}"}
+        # The path is the API's own: /api/… on the stage $default, /ws as the name of the WebSocket's stage.
+        assert "OriginPath" not in origin
+        assert origin["CustomOriginConfig"]["OriginProtocolPolicy"] == "https-only"
+        assert origin["CustomOriginConfig"]["OriginSSLProtocols"] == ["TLSv1.2"]
+    assert properties("HttpStage")["StageName"] == "$default"
+    assert f"/{properties('WebSocketStage')['StageName']}" in behaviors()
+
+
+def test_what_goes_to_the_apis_goes_whole_but_for_the_host_and_is_never_cached():
+    for path, behavior in behaviors().items():
+        assert behavior["CachePolicyId"] == CACHING_DISABLED, path
+        assert behavior["OriginRequestPolicyId"] == ALL_VIEWER_EXCEPT_HOST_HEADER, path
+        # The API's answers carry their own headers.
+        assert "ResponseHeadersPolicyId" not in behavior, path
+    routes = {route["RouteKey"] for route in of_type("AWS::ApiGatewayV2::Route").values()}
+    used = {key.split()[0] for key in routes if " " in key}
+    assert used <= set(behaviors()["/api/*"]["AllowedMethods"])
+    assert "GET" in behaviors()["/ws"]["AllowedMethods"]
+
+
+def test_no_error_of_one_job_is_kept_for_another():
+    kept = {error["ErrorCode"]: error for error in distribution()["CustomErrorResponses"]}
+    # All that CloudFront keeps by itself, and lets one set.
+    assert set(kept) == {400, 403, 404, 405, 414, 500, 501, 502, 503, 504}
+    for code, error in kept.items():
+        # A page in an error's place would be the API's too.
+        assert error == {"ErrorCode": code, "ErrorCachingMinTTL": 0}
+
+
+def test_the_page_is_compressed_and_only_read():
+    page = distribution()["DefaultCacheBehavior"]
+    assert page["Compress"] is True and page["CachePolicyId"] == CACHING_OPTIMIZED
+    assert page["AllowedMethods"] == ["GET", "HEAD"]
+    assert "OriginRequestPolicyId" not in page
+
+
+def test_a_viewer_is_served_over_tls_alone():
+    assert distribution()["DefaultCacheBehavior"]["ViewerProtocolPolicy"] == "redirect-to-https"
+    for path, behavior in behaviors().items():
+        assert behavior["ViewerProtocolPolicy"] == "https-only", path
+
+
+def test_no_log_of_cloudfront_s_holds_a_query_string():
+    assert "Logging" not in distribution()
+    behaviors_of_all = [distribution()["DefaultCacheBehavior"], *behaviors().values()]
+    assert not [behavior for behavior in behaviors_of_all if "RealtimeLogConfigArn" in behavior]
+    assert not of_type("AWS::Logs::DeliverySource")
+
+
+def test_the_page_s_policy_is_strict_and_names_the_one_bucket():
+    assert distribution()["DefaultCacheBehavior"]["ResponseHeadersPolicyId"] == {"Ref": "PageHeaders"}
+    config = properties("PageHeaders")["ResponseHeadersPolicyConfig"]
+    security = config["SecurityHeadersConfig"]
+    text = security["ContentSecurityPolicy"]["ContentSecurityPolicy"]["Fn::Sub"]
+    # As the SDK writes it into a presigned URL.
+    bucket = "https://${VideosBucket}.s3.${AWS::Region}.${AWS::URLSuffix}"
+    assert dict(directive.strip().split(" ", 1) for directive in text.split(";")) == {
+        "default-src": "'none'",
+        "script-src": "'self'",
+        "style-src": "'self'",
+        "img-src": f"'self' blob: {bucket}",
+        "media-src": f"'self' blob: {bucket}",
+        "connect-src": f"'self' {bucket}",
+        "form-action": "'self'",
+        "frame-ancestors": "'none'",
+        "base-uri": "'none'",
+    }
+    # A header has one line.
+    assert "\n" not in text and "unsafe-" not in text
+    assert security["ReferrerPolicy"]["ReferrerPolicy"] == "no-referrer"
+    assert security["StrictTransportSecurity"]["AccessControlMaxAgeSec"] >= 31536000
+    [permissions] = config["CustomHeadersConfig"]["Items"]
+    assert permissions["Header"] == "Permissions-Policy" and "microphone=(self)" in permissions["Value"]
+    # Nothing that a file of the bucket's says takes their place.
+    assert all(header["Override"] is True for header in [*security.values(), permissions])
+    assert set(security) == {
+        *("ContentSecurityPolicy", "ContentTypeOptions", "ReferrerPolicy", "StrictTransportSecurity"),
+    }
+
+
+def test_names_that_are_the_account_s_differ_by_region():
+    name = {"Fn::Sub": "${AWS::StackName}-${AWS::Region}"}
+    assert properties("PageAccess")["OriginAccessControlConfig"]["Name"] == name
+    assert properties("PageHeaders")["ResponseHeadersPolicyConfig"]["Name"] == name

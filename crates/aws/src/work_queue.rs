@@ -95,7 +95,7 @@ impl WorkQueue {
         }
     }
 
-    /// Sends messages that arrive at once, ten in a call. Gives how many were sent.
+    /// Sends messages that arrive at once, ten in a call. Gives how many were sent; those that SQS did not take are logged.
     pub async fn send_all(&self, messages: &[WorkMessage]) -> Result<usize, AwsError> {
         let call = "SendMessageBatch (work queue)";
         let mut sent = 0;
@@ -110,6 +110,9 @@ impl WorkQueue {
             let request = self.client.send_message_batch().queue_url(&self.url).set_entries(Some(entries));
             let answer = request.send().await.map_err(|error| AwsError::call(call, error))?;
             sent += answer.successful().len();
+            for failed in answer.failed() {
+                tracing::warn!(code = failed.code(), "a message was not taken: reconcile sends it again");
+            }
         }
         Ok(sent)
     }
