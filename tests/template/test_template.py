@@ -344,7 +344,7 @@ def test_the_jobs_stream_has_one_consumer_which_sees_changes_only_and_never_gets
     assert source["BisectBatchOnFunctionError"] is True
     # Bounded by age, not by number: an outage of minutes must not swallow the news that a job has ended.
     assert source["MaximumRetryAttempts"] == -1
-    assert 1800 <= source["MaximumRecordAgeInSeconds"] <= 6 * 3600
+    assert 300 <= source["MaximumRecordAgeInSeconds"] <= 900
     destination = source["DestinationConfig"]["OnFailure"]["Destination"]
     assert destination == {"Fn::GetAtt": ["NotifyFailureQueue", "Arn"]}
 

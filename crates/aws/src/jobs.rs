@@ -151,7 +151,7 @@ impl Jobs {
     ///
     /// The SDK sends one token with all its tries, so its own second try is no conflict. Neither is a second call after
     /// one whose answer was lost: the row that refuses it is then its own.
-    pub async fn replace_submitted(&self, next: &Job, owned_until: i64) -> Result<Submitted, AwsError> {
+    pub async fn replace_submitted(&self, next: &Job, owned_until: i64, now: Millis) -> Result<Submitted, AwsError> {
         let build = |put: Result<Put, _>| put.map(|put| TransactWriteItem::builder().put(put).build());
         let owner = build(
             Put::builder()
@@ -181,7 +181,10 @@ impl Jobs {
                 [Some(_), _] => Ok(Submitted::VideoTaken),
                 [None, Some(reason)] if is_written_by(reason.item(), next.written_by()) => Ok(Submitted::Written),
                 [None, Some(reason)] => {
-                    let row = reason.item().cloned().map(job_from).transpose()?;
+                    let row = match reason.item().cloned() {
+                        Some(item) => Some(job_from(item)?),
+                        None => self.get(next.id(), now).await?,
+                    };
                     Ok(Submitted::Conflict(row.map(Box::new)))
                 }
                 [None, None] => Err(AwsError::call(call, SdkError::ServiceError(refused))),

@@ -152,8 +152,9 @@ pub enum Stage {
         missing_since: Option<Millis>,
         /// Saves that did not succeed.
         failed_saves: u32,
-        /// Those of them for which the provider's file was none.
-        bad_files: u32,
+        /// Since when the provider's file is none, or not there.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        bad_since: Option<Millis>,
     },
     /// A worker has claimed the save.
     Saving {
@@ -165,8 +166,9 @@ pub enum Stage {
         since: Millis,
         /// Saves that did not succeed before this one.
         failed_saves: u32,
-        /// Those of them for which the provider's file was none.
-        bad_files: u32,
+        /// Since when the provider's file is none, or not there.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        bad_since: Option<Millis>,
     },
     /// A terminal state.
     Finished,
@@ -427,7 +429,7 @@ impl OpenJob {
     #[must_use]
     pub fn submitted(&self, video_id: &str, next: Millis, now: Millis) -> Job {
         self.step(now, Some(next), Some("submitted"), |job| {
-            job.stage = rendering_again(now, 0, 0);
+            job.stage = rendering_again(now, 0, None);
             job.video_id = Some(video_id.to_owned());
             job.request.prompt = None;
             if !job.is_cancel_requested() {
@@ -457,8 +459,8 @@ impl OpenJob {
         self.step(now, Some(next), None, |job| match &job.stage {
             Stage::Rendering { .. } => job.count_failed_look(),
             // The lease of a claim ran out: its worker is gone, and so is its save.
-            Stage::Saving { since, failed_saves, bad_files, .. } => {
-                job.stage = rendering_again(*since, failed_saves.saturating_add(1), *bad_files);
+            Stage::Saving { since, failed_saves, bad_since, .. } => {
+                job.stage = rendering_again(*since, failed_saves.saturating_add(1), *bad_since);
                 job.count_failed_look();
             }
             _ => (),
@@ -468,9 +470,10 @@ impl OpenJob {
     /// The provider says that there is no such video: look again at `next`.
     #[must_use]
     pub fn look_found_nothing(&self, next: Millis, now: Millis) -> Job {
+        let before = if let Stage::Rendering { missing_since, .. } = self.stage { missing_since } else { None };
         let mut job = self.look_failed(next, now);
         if let Stage::Rendering { missing_since, .. } = &mut job.stage {
-            missing_since.get_or_insert(now);
+            *missing_since = before.or(Some(now));
         }
         job
     }
@@ -479,15 +482,15 @@ impl OpenJob {
     #[must_use]
     pub fn claim_save(&self, attempt: AttemptId, lease_until: Millis, now: Millis) -> Job {
         self.step(now, Some(lease_until), Some("saving"), |job| {
-            let (since, failed_saves, bad_files) = match job.stage {
-                Stage::Rendering { since, failed_saves, bad_files, .. } => (since, failed_saves, bad_files),
+            let (since, failed_saves, bad_since) = match job.stage {
+                Stage::Rendering { since, failed_saves, bad_since, .. } => (since, failed_saves, bad_since),
                 // The lease of an earlier claim ran out: its worker is gone, and so is its save.
-                Stage::Saving { since, failed_saves, bad_files, .. } => {
-                    (since, failed_saves.saturating_add(1), bad_files)
+                Stage::Saving { since, failed_saves, bad_since, .. } => {
+                    (since, failed_saves.saturating_add(1), bad_since)
                 }
-                _ => (now, 0, 0),
+                _ => (now, 0, None),
             };
-            job.stage = Stage::Saving { attempt, lease_until, since, failed_saves, bad_files };
+            job.stage = Stage::Saving { attempt, lease_until, since, failed_saves, bad_since };
             job.status = Status::InProgress;
             job.progress = SAVING;
             "Saving the video".clone_into(&mut job.message);
@@ -498,8 +501,8 @@ impl OpenJob {
     #[must_use]
     pub fn save_failed(&self, why: &str, next: Millis, now: Millis) -> Job {
         self.step(now, Some(next), Some(why), |job| {
-            if let Stage::Saving { since, failed_saves, bad_files, .. } = job.stage {
-                job.stage = rendering_again(since, failed_saves.saturating_add(1), bad_files);
+            if let Stage::Saving { since, failed_saves, .. } = job.stage {
+                job.stage = rendering_again(since, failed_saves.saturating_add(1), None);
             }
         })
     }
@@ -507,9 +510,10 @@ impl OpenJob {
     /// What the provider gave for the video was none: again at `next`.
     #[must_use]
     pub fn file_was_bad(&self, why: &str, next: Millis, now: Millis) -> Job {
+        let before = if let Stage::Saving { bad_since, .. } = self.stage { bad_since } else { None };
         let mut job = self.save_failed(why, next, now);
-        if let Stage::Rendering { bad_files, .. } = &mut job.stage {
-            *bad_files = bad_files.saturating_add(1);
+        if let Stage::Rendering { bad_since, .. } = &mut job.stage {
+            *bad_since = before.or(Some(now));
         }
         job
     }
@@ -597,8 +601,8 @@ impl OpenJob {
 
 impl Job {
     fn count_failed_look(&mut self) {
-        if let Stage::Rendering { failed_looks, .. } = &mut self.stage {
-            *failed_looks = failed_looks.saturating_add(1);
+        if let Stage::Rendering { failed_looks, missing_since, .. } = &mut self.stage {
+            (*failed_looks, *missing_since) = (failed_looks.saturating_add(1), None);
         }
     }
 
@@ -610,8 +614,8 @@ impl Job {
 }
 
 /// The stage of a video that the provider has and nobody saves.
-fn rendering_again(since: Millis, failed_saves: u32, bad_files: u32) -> Stage {
-    Stage::Rendering { since, failed_looks: 0, missing_since: None, failed_saves, bad_files }
+fn rendering_again(since: Millis, failed_saves: u32, bad_since: Option<Millis>) -> Stage {
+    Stage::Rendering { since, failed_looks: 0, missing_since: None, failed_saves, bad_since }
 }
 
 #[cfg(test)]

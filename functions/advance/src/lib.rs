@@ -189,6 +189,17 @@ impl<P: Provider> Worker<'_, P> {
         }
     }
 
+    /// Writes a claim. Gives the job that holds it, or the step that came of it instead.
+    async fn claim(&self, claim: &Job) -> Result<Result<OpenJob, Step>, AwsError> {
+        let held = match self.insist(|| self.replace(claim.clone())).await? {
+            Step::Written(row) => row,
+            // The answer was lost, and somebody who asks for the job's end has marked the row since.
+            Step::Lost(Some(newer)) if newer.holds_claim_of(claim) => newer,
+            step => return Ok(Err(step)),
+        };
+        Ok(held.open().map_err(|finished| Step::Lost(Some(finished))))
+    }
+
     /// Writes the next row, and sends the look that it waits for.
     async fn write(&self, next: Job) -> Result<Step, AwsError> {
         let step = self.replace(next).await?;

@@ -23,6 +23,7 @@ impl<P: Provider> Worker<'_, P> {
         let now = self.now();
         let next = match answer {
             Ok(video) => match video.state {
+                VideoState::Completed if self.last_save_died(&job) => self.give_up(&job, failure::timeout()),
                 VideoState::Completed => return self.save(job).await,
                 VideoState::Failed(error) => job.failed(error, self.deadlines(), now),
                 VideoState::Canceled => job.canceled(self.deadlines(), now),
@@ -62,6 +63,11 @@ impl<P: Provider> Worker<'_, P> {
             tracing::warn!(job_id = %job.id(), video_id, error = %Chain(&error), "canceled, but the provider may go on");
         }
         job.canceled(self.deadlines(), self.now())
+    }
+
+    /// Whether a save that had time until the deadline and beyond was its worker's end. One more would be, too.
+    fn last_save_died(&self, job: &OpenJob) -> bool {
+        matches!(*job.stage(), Stage::Saving { lease_until, .. } if lease_until >= self.deadline_of(job))
     }
 
     fn next_look(&self, job: &OpenJob) -> Millis {

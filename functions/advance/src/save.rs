@@ -10,9 +10,6 @@ use clipbell_provider::{Content, Provider, ReadError, Variant};
 
 use crate::{LEASE_MARGIN, Step, Worker, failure, mp4, schedule};
 
-/// How often a file that is no whole MP4, or is not there, is fetched again before the job fails.
-const BAD_FILE_BELIEVED_AFTER: u32 = 3;
-
 /// How long fetching a thumbnail may take, and storing it: the video may be waiting for it.
 const THUMBNAIL_WITHIN: Duration = Duration::from_secs(5);
 
@@ -51,11 +48,10 @@ impl<P: Provider> Worker<'_, P> {
     pub(crate) async fn save(&self, job: OpenJob) -> Result<Step, AwsError> {
         let attempt = AttemptId::random();
         let claim = job.claim_save(attempt.clone(), self.lease_until(), self.now());
-        let claim = match self.insist(|| self.replace(claim.clone())).await? {
-            Step::Written(claim) => claim,
-            lost => return Ok(lost),
+        let job = match self.claim(&claim).await? {
+            Ok(job) => job,
+            Err(lost) => return Ok(lost),
         };
-        let Ok(job) = claim.open() else { return Ok(Step::Nothing) };
         let video_id = job.video_id().unwrap_or_default();
         let (saved, thumbnail) =
             tokio::join!(self.store_video(&job, video_id, &attempt), self.fetch_thumbnail(&job, video_id));
@@ -75,11 +71,11 @@ impl<P: Provider> Worker<'_, P> {
     }
 
     fn not_saved(&self, job: &OpenJob, error: &SaveError) -> Job {
-        let (failed_saves, bad_files) = match *job.stage() {
-            Stage::Saving { failed_saves, bad_files, .. } => (failed_saves, bad_files),
-            _ => (0, 0),
+        let (failed_saves, bad_since) = match *job.stage() {
+            Stage::Saving { failed_saves, bad_since, .. } => (failed_saves, bad_since),
+            _ => (0, None),
         };
-        let believed = bad_files >= BAD_FILE_BELIEVED_AFTER;
+        let believed = bad_since.is_some_and(|since| self.now().since(since) >= self.bad_file_believed_after());
         let retry_after = if let SaveError::Fetch(error) = error { error.retry_after() } else { None };
         let next = self.next(job, schedule::retry_delay(failed_saves, retry_after));
         match error {
@@ -91,6 +87,12 @@ impl<P: Provider> Worker<'_, P> {
             }
             error => job.save_failed(&error.to_string(), next, self.now()),
         }
+    }
+
+    /// For how long a file has to be none, or not there, and nothing else, before the job fails: ten minutes, with the
+    /// provider's usual time-out. A page that says "back soon" is no video either.
+    fn bad_file_believed_after(&self) -> Duration {
+        self.app.settings.provider_timeout * 20
     }
 
     async fn store_video(

@@ -41,11 +41,10 @@ impl<P: Provider> Worker<'_, P> {
         }
         let claimed_at = self.now();
         let claim = job.claim_submission(AttemptId::random(), self.lease_until(), claimed_at);
-        let claim = match self.insist(|| self.replace(claim.clone())).await? {
-            Step::Written(claim) => claim,
-            lost => return Ok(lost),
+        let job = match self.claim(&claim).await? {
+            Ok(job) => job,
+            Err(lost) => return Ok(lost),
         };
-        let Ok(job) = claim.open() else { return Ok(Step::Nothing) };
         let now = self.now();
         if now.since(claimed_at) > CLAIMED_WITHIN {
             tracing::warn!(job_id = %job.id(), "claiming the submission took long: put off");
@@ -143,7 +142,7 @@ impl<P: Provider> Worker<'_, P> {
         loop {
             let now = self.now();
             let next = job.submitted(&video.id, self.next_unless_canceled(&job, schedule::FIRST_LOOK), now);
-            match self.insist(|| self.app.jobs.replace_submitted(&next, owned_until)).await? {
+            match self.insist(|| self.app.jobs.replace_submitted(&next, owned_until, now)).await? {
                 Submitted::Written => {
                     log(&next);
                     self.send_next_look(&next).await;
@@ -170,14 +169,15 @@ impl<P: Provider> Worker<'_, P> {
         }
     }
 
-    /// From which age on a video whose submission was answered has been written to its job, if the database was there.
+    /// From which age on, by the provider's clock, a video whose submission was answered has been written to its job, if the
+    /// database was there.
     fn settled_after(&self) -> Duration {
-        self.app.settings.provider_timeout + WRITTEN_WITHIN
+        self.app.settings.provider_timeout + WRITTEN_WITHIN + CLOCK_SKEW
     }
 
     /// For how long a submission of unknown outcome is looked for.
     fn sought_for(&self) -> Duration {
-        self.settled_after() * 3
+        self.settled_after() * 2
     }
 }
 

@@ -197,6 +197,49 @@ async fn a_connection_that_hangs_keeps_nobody_waiting_and_is_closed_in_the_end()
 }
 
 #[tokio::test]
+async fn an_end_comes_back_while_somebody_knows_nothing_of_it_and_can_t_be_closed_either() {
+    let world = World::new().await;
+    let done = sample::completed(NOON);
+    let before = open(sample::rendering("video_1", NOON)).look_failed(later(1), NOON);
+    world.watches("c1", &done).await;
+    world.browsers.react("c1", &[Reaction::Broken]);
+    world.browsers.cannot_close("c1");
+    assert_eq!(world.tell(&[event::change(1, &before, &done)]).await, ["1"]);
+    // Progress is told with the next change.
+    let (before, after) = moving();
+    world.watches("c1", &before).await;
+    assert!(world.tell(&[event::change(2, &before, &after)]).await.is_empty());
+}
+
+#[tokio::test]
+async fn a_connection_that_hangs_keeps_no_other_job_waiting() {
+    let world = World::new().await;
+    let (mut records, mut waiting) = (Vec::new(), 0);
+    for number in 1..=4 {
+        let (before, after) = moving();
+        records.push(event::change(number, &before, &after));
+        let connection = format!("c{number}");
+        world.watches(&connection, &before).await;
+        if number % 2 == 0 {
+            world.browsers.react(&connection, &[Reaction::Hangs]);
+        } else {
+            waiting += 1;
+        }
+    }
+    let telling = world.tell(&records);
+    tokio::pin!(telling);
+    let others_told = world
+        .browsers
+        .calls()
+        .until(|calls| calls.iter().filter(|call| call.reaction == Reaction::Takes).count() == waiting);
+    tokio::select! {
+        _ = others_told => {}
+        _ = &mut telling => panic!("a hanging one was given up before the others were told"),
+    }
+    telling.await;
+}
+
+#[tokio::test]
 async fn a_job_whose_subscribers_can_t_be_read_comes_back_and_others_do_not() {
     let world = World::new().await;
     let (before, after) = moving();

@@ -49,8 +49,21 @@ pub(crate) struct Message {
 pub(crate) struct Cloud {
     database: Database,
     inside: Mutex<Inside>,
-    /// Whether the work queue loses whatever is sent to it by anybody but `reconcile`.
-    pub(crate) loses_messages: bool,
+    /// What becomes of the messages that anybody but `reconcile` sends, one after the other, and again from the first.
+    fates: &'static [Fate],
+}
+
+/// What becomes of a message of the work queue.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fate {
+    /// It arrives when it should.
+    Kept,
+    /// It never arrives.
+    Lost,
+    /// It arrives twice.
+    Doubled,
+    /// It arrives so many seconds late.
+    Late(u64),
 }
 
 #[derive(Default)]
@@ -58,6 +71,7 @@ struct Inside {
     stream: Option<String>,
     messages: Vec<Message>,
     sent: u64,
+    fated: usize,
     dead_letters: Vec<Message>,
     objects: BTreeMap<String, Vec<u8>>,
     uploads: BTreeMap<String, (String, BTreeMap<usize, Vec<u8>>)>,
@@ -155,7 +169,7 @@ impl Reply {
 }
 
 impl Cloud {
-    pub(crate) fn new(loses_messages: bool) -> Self {
+    pub(crate) fn new(fates: &'static [Fate]) -> Self {
         static TABLES: LazyLock<Vec<Value>> = LazyLock::new(|| {
             let template = Template::read();
             let tables = template.resources("AWS::DynamoDB::Table");
@@ -165,7 +179,7 @@ impl Cloud {
         for table in TABLES.iter() {
             database.create_table(serde_json::from_value(table.clone()).unwrap()).unwrap();
         }
-        Self { database, inside: Mutex::default(), loses_messages }
+        Self { database, inside: Mutex::default(), fates }
     }
 
     pub(crate) fn answer(&self, request: &Request) -> Reply {
@@ -179,6 +193,10 @@ impl Cloud {
 
     fn dynamodb(&self, operation: &str, body: &[u8]) -> Reply {
         let db = &self.database;
+        let asked: Value = serde_json::from_slice(body).unwrap();
+        // An index can't be read so. Whatever else is read decides about what is paid for, or who is told.
+        let reads = operation == "GetItem" || (operation == "Query" && asked["IndexName"].is_null());
+        assert!(!reads || asked["ConsistentRead"] == true, "an inconsistent {operation}: {asked}");
         let answer = match operation {
             "PutItem" => run(body, |request| db.put_item(request)),
             "GetItem" => run(body, |request| db.get_item(request)),
@@ -199,15 +217,25 @@ impl Cloud {
         let body: Value = serde_json::from_slice(body).unwrap();
         match operation {
             "SendMessage" => {
-                if !self.loses_messages {
-                    self.send(&body);
+                let mut inside = self.inside.lock().unwrap();
+                let fate = self.fates.get(inside.fated % self.fates.len().max(1)).copied().unwrap_or(Fate::Kept);
+                inside.fated += 1;
+                drop(inside);
+                match fate {
+                    Fate::Kept => self.send(&body, 0),
+                    Fate::Lost => {}
+                    Fate::Doubled => {
+                        self.send(&body, 0);
+                        self.send(&body, 0);
+                    }
+                    Fate::Late(seconds) => self.send(&body, seconds),
                 }
                 Reply::json(200, &json!({"MessageId": "m", "MD5OfMessageBody": "0"}))
             }
             "SendMessageBatch" => {
                 let entries = body["Entries"].as_array().unwrap();
                 for entry in entries {
-                    self.send(entry);
+                    self.send(entry, 0);
                 }
                 let sent = |entry: &Value| json!({"Id": entry["Id"], "MessageId": "m", "MD5OfMessageBody": "0"});
                 Reply::json(200, &json!({"Successful": entries.iter().map(sent).collect::<Vec<_>>(), "Failed": []}))
@@ -216,8 +244,8 @@ impl Cloud {
         }
     }
 
-    fn send(&self, message: &Value) {
-        let delay = Duration::from_secs(message["DelaySeconds"].as_u64().unwrap_or(0));
+    fn send(&self, message: &Value, late: u64) {
+        let delay = Duration::from_secs(message["DelaySeconds"].as_u64().unwrap_or(0) + late);
         let mut inside = self.inside.lock().unwrap();
         inside.sent += 1;
         let message = Message {

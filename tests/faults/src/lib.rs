@@ -21,8 +21,9 @@ mod turns;
 mod wire;
 mod world;
 
+pub use cloud::Fate;
 pub use meeting::{Act, Meeting, Met};
-pub use story::Story;
-pub use studio::{Plan, Webhooks};
+pub use story::{Played, Story};
+pub use studio::{Hook, Plan, Webhooks};
 pub use turns::Order;
 pub use wire::{Call, Fault, Point, Trouble};

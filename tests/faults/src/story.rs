@@ -6,6 +6,7 @@ use clipbell_job::JobId;
 use tokio::time::Instant;
 
 use crate::{
+    cloud::Fate,
     guarantees,
     studio::{Plan, Webhooks},
     wire::{Call, Point},
@@ -26,8 +27,9 @@ pub struct Story {
     pub plan: Plan,
     /// Whether narration comes with the request.
     pub audio: bool,
-    /// Whether the work queue loses whatever is sent to it by anybody but `reconcile`.
-    pub loses_messages: bool,
+    /// What becomes of the messages of the work queue that anybody but `reconcile` sends, one after the other, and again from
+    /// the first.
+    pub fates: &'static [Fate],
     /// After what time the browser asks for the job's end.
     pub cancels_after: Option<Duration>,
 }
@@ -44,22 +46,26 @@ impl Story {
             bytes: 1000,
         },
         audio: true,
-        loses_messages: false,
+        fates: &[Fate::Kept],
         cancels_after: None,
     };
 
-    /// Plays it, with a fault at one of its calls or with none. Gives its calls, and what was broken.
+    /// Plays it, with a fault at one of its calls or with none.
     ///
     /// # Panics
     /// When the story itself makes no sense: a browser that never gets through.
-    pub async fn play(&self, point: Option<Point>) -> (Vec<Call>, Vec<String>) {
+    pub async fn play(&self, point: Option<Point>) -> Played {
         let world = World::new(self, point);
         let mut ahead = Ahead::of(self);
         let job_id = self.open(&world).await;
         ahead.settle(&world, &job_id).await;
         world.watch(&job_id).await;
         let broken = guarantees::broken(&world, &job_id).await;
-        (world.wire.calls(), broken)
+        let end = world
+            .job(&job_id)
+            .await
+            .map(|job| (job.status(), job.message().to_owned(), job.error().cloned(), job.video().is_some()));
+        Played { calls: world.wire.calls(), end: format!("{end:?}"), broken }
     }
 
     /// A browser asks for a video; three watch it, of which one leaves and one vanishes.
@@ -72,6 +78,17 @@ impl Story {
         world.vanish();
         job_id
     }
+}
+
+/// What came of a story.
+#[derive(Debug)]
+pub struct Played {
+    /// All outgoing calls, in order.
+    pub calls: Vec<Call>,
+    /// How the job ended, but for what differs each time: ids, times, how far a video had come that failed.
+    pub end: String,
+    /// Which guarantees were broken.
+    pub broken: Vec<String>,
 }
 
 /// What is to come by itself.

@@ -21,6 +21,17 @@ pub enum Webhooks {
     Lost,
     /// Sent at once, long before the end that it tells of.
     Premature,
+    /// Sent as these say.
+    At(&'static [Hook]),
+}
+
+/// A webhook.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Hook {
+    /// How many seconds after the submission it is delivered. Two of the same truth are two deliveries of one event.
+    pub after: u64,
+    /// Whether it says the opposite of what is true.
+    pub lies: bool,
 }
 
 /// What the provider does.
@@ -130,16 +141,21 @@ impl Studio {
         };
         inside.videos.push((video.clone(), now));
         let end = Instant::now() + self.plan.renders_for;
+        let true_at = |due| (due, false);
         let dues = match self.plan.webhooks {
             Webhooks::Lost => vec![],
-            Webhooks::Sent => vec![end],
-            Webhooks::Premature => vec![Instant::now()],
-            Webhooks::SentOften => vec![end, end, end + Duration::from_secs(600)],
+            Webhooks::Sent => vec![true_at(end)],
+            Webhooks::Premature => vec![true_at(Instant::now())],
+            Webhooks::SentOften => [end, end, end + Duration::from_secs(600)].map(true_at).to_vec(),
+            Webhooks::At(hooks) => {
+                hooks.iter().map(|hook| (Instant::now() + Duration::from_secs(hook.after), hook.lies)).collect()
+            }
         };
-        let kind = if self.plan.fails { "video.failed" } else { "video.completed" };
-        for due in dues {
-            let body = format!(r#"{{"id":"evt_{id}","object":"event","type":"{kind}","data":{{"id":"{id}"}}}}"#);
-            inside.webhooks.push(Delivery { webhook_id: format!("wh_{id}"), body, due, tries: 0 });
+        for (due, lies) in dues {
+            let kind = if self.plan.fails == lies { "video.completed" } else { "video.failed" };
+            let event = format!("{id}_{lies}");
+            let body = format!(r#"{{"id":"evt_{event}","object":"event","type":"{kind}","data":{{"id":"{id}"}}}}"#);
+            inside.webhooks.push(Delivery { webhook_id: format!("wh_{event}"), body, due, tries: 0 });
         }
         video
     }

@@ -88,7 +88,7 @@ impl World {
         let (begun, clock_at_begin) = (Instant::now(), HandClock::at_noon());
         let at_begin = clock_at_begin.clone();
         let clock = Clock::from_fn(move || at_begin.now().plus(begun.elapsed()));
-        let cloud = Arc::new(Cloud::new(story.loses_messages));
+        let cloud = Arc::new(Cloud::new(story.fates));
         let wire = Wire::new(cloud.clone(), point);
         let sdk = sdk_config(wire.clone());
         let unharmed = sdk_config(Wire::new(cloud.clone(), None));

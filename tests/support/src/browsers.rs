@@ -1,7 +1,7 @@
 //! API Gateway's `@connections`, and the browsers behind it.
 
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::{HashMap, HashSet, VecDeque},
     sync::{Arc, Mutex},
 };
 
@@ -47,6 +47,7 @@ pub struct Browsers {
 struct State {
     calls: Calls<Heard>,
     reactions: Mutex<HashMap<String, VecDeque<Reaction>>>,
+    unclosable: Mutex<HashSet<String>>,
 }
 
 impl Browsers {
@@ -73,6 +74,11 @@ impl Browsers {
         self.state.reactions.lock().unwrap().insert(connection.to_owned(), reactions);
     }
 
+    /// From now on a connection can't be closed: API Gateway answers 500.
+    pub fn cannot_close(&self, connection: &str) {
+        self.state.unclosable.lock().unwrap().insert(connection.to_owned());
+    }
+
     /// All calls, those that were not taken among them.
     pub fn calls(&self) -> &Calls<Heard> {
         &self.state.calls
@@ -87,7 +93,9 @@ impl Browsers {
 
     /// The connections that were closed.
     pub fn closed(&self) -> Vec<String> {
-        self.calls().all().into_iter().filter(|call| call.message.is_none()).map(|call| call.connection).collect()
+        let calls = self.calls().all().into_iter();
+        let taken = calls.filter(|call| call.message.is_none() && call.reaction == Reaction::Takes);
+        taken.map(|call| call.connection).collect()
     }
 }
 
@@ -99,7 +107,11 @@ impl State {
             "DELETE" => None,
             other => panic!("@connections knows no {other}"),
         };
-        let reaction = if message.is_some() { self.next_reaction(&connection) } else { Reaction::Takes };
+        let reaction = match &message {
+            Some(_) => self.next_reaction(&connection),
+            None if self.unclosable.lock().unwrap().contains(&connection) => Reaction::Broken,
+            None => Reaction::Takes,
+        };
         self.calls.push(Heard { connection, message, reaction });
         reaction
     }

@@ -124,7 +124,7 @@ async fn a_video_and_its_job_are_written_together() {
     let job = open(written(&tables, sample::submitting(NOON)).await);
     assert_eq!(tables.jobs.owner_of("video_1").await.unwrap(), None);
     let submitted = job.submitted("video_1", LATER, NOON);
-    assert!(matches!(tables.jobs.replace_submitted(&submitted, 9).await.unwrap(), Submitted::Written));
+    assert!(matches!(tables.jobs.replace_submitted(&submitted, 9, NOON).await.unwrap(), Submitted::Written));
     assert_eq!(row(&tables, job.id()).await, submitted);
     assert_eq!(tables.jobs.owner_of("video_1").await.unwrap().as_ref(), Some(job.id()));
     let key = AttributeValue::S("video#video_1".to_owned());
@@ -136,9 +136,9 @@ async fn a_video_and_its_job_are_written_together() {
 async fn a_video_that_another_job_has_leaves_both_jobs_as_they_are() {
     let tables = Tables::start().await;
     let first = open(written(&tables, sample::submitting(NOON)).await).submitted("video_1", LATER, NOON);
-    tables.jobs.replace_submitted(&first, 9).await.unwrap();
+    tables.jobs.replace_submitted(&first, 9, NOON).await.unwrap();
     let second = open(written(&tables, sample::submitting(NOON)).await);
-    let taken = tables.jobs.replace_submitted(&second.submitted("video_1", LATER, NOON), 9).await.unwrap();
+    let taken = tables.jobs.replace_submitted(&second.submitted("video_1", LATER, NOON), 9, NOON).await.unwrap();
     assert!(matches!(taken, Submitted::VideoTaken));
     assert_eq!(row(&tables, second.id()).await, *second);
     assert_eq!(tables.jobs.owner_of("video_1").await.unwrap().as_ref(), Some(first.id()));
@@ -150,7 +150,7 @@ async fn a_job_that_was_changed_meanwhile_gets_no_video() {
     let job = open(written(&tables, sample::submitting(NOON)).await);
     let canceled = job.canceled(&DEADLINES, NOON);
     tables.jobs.replace(&canceled, NOON).await.unwrap();
-    let late = tables.jobs.replace_submitted(&job.submitted("video_1", LATER, NOON), 9).await.unwrap();
+    let late = tables.jobs.replace_submitted(&job.submitted("video_1", LATER, NOON), 9, NOON).await.unwrap();
     assert!(matches!(late, Submitted::Conflict(Some(row)) if *row == canceled));
     assert_eq!(row(&tables, job.id()).await, canceled);
     assert_eq!(tables.jobs.owner_of("video_1").await.unwrap(), None);
@@ -163,7 +163,7 @@ async fn our_own_second_try_to_give_a_job_its_video_counts_as_won() {
     let submitted = job.submitted("video_1", LATER, NOON);
     // The SDK's tries share a token; when all their answers are lost, the worker calls again with another.
     for _ in 0..2 {
-        assert!(matches!(tables.jobs.replace_submitted(&submitted, 9).await.unwrap(), Submitted::Written));
+        assert!(matches!(tables.jobs.replace_submitted(&submitted, 9, NOON).await.unwrap(), Submitted::Written));
     }
 }
 
@@ -228,7 +228,7 @@ async fn a_table_that_can_t_be_reached_is_an_error_and_no_absence() {
     assert!(tables.jobs.get(job.id(), NOON).await.is_err());
     assert!(tables.jobs.create(&job, NOON).await.is_err());
     assert!(tables.jobs.replace(&job, NOON).await.is_err());
-    assert!(tables.jobs.replace_submitted(&sample::rendering("video_1", NOON), 9).await.is_err());
+    assert!(tables.jobs.replace_submitted(&sample::rendering("video_1", NOON), 9, NOON).await.is_err());
     assert!(tables.jobs.owner_of("video_1").await.is_err());
     assert!(tables.jobs.overdue(LATER, 10).await.is_err());
 }

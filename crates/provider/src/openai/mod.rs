@@ -16,8 +16,11 @@ use crate::{
 /// The most that an answer in JSON may have: a page of the list with a hundred of the longest prompts.
 const LARGEST_ANSWER: usize = 16 * 1024 * 1024;
 
-/// How many pages of the list are read.
-const PAGES: usize = 10;
+/// How many pages of the list are read, of a hundred videos each.
+const PAGES: usize = 100;
+
+/// The longest id of a video, in bytes: it is a key in our tables, and the part of a URL. OpenAI's have about 70.
+const LONGEST_ID: usize = 512;
 
 /// A server of OpenAI's Videos API.
 #[derive(Clone)]
@@ -122,7 +125,8 @@ impl Provider for OpenAi {
         if not_taken {
             return Err(SubmitError::NotTaken { retry_after, source: format!("it answered {status}").into() });
         }
-        if status.is_client_error() {
+        // 408 comes from a proxy whose upstream did not answer in time: that may have taken it.
+        if status.is_client_error() && status != StatusCode::REQUEST_TIMEOUT {
             let body = whole(response).await.unwrap_or_default();
             return Err(SubmitError::Refused(wire::refusal(status.as_u16(), &body)));
         }
@@ -132,7 +136,7 @@ impl Provider for OpenAi {
         let body = whole(response).await.map_err(SubmitError::Unknown)?;
         let video: wire::Video = serde_json::from_slice(&body).map_err(|error| SubmitError::Unknown(error.into()))?;
         let video = Video::from(video);
-        if video.id.is_empty() { Err(SubmitError::Unknown("the video has no id".into())) } else { Ok(video) }
+        if has_usable_id(&video) { Ok(video) } else { Err(SubmitError::Unknown("the video has no usable id".into())) }
     }
 
     async fn video(&self, id: &str) -> Result<Video, ReadError> {
@@ -155,13 +159,16 @@ impl Provider for OpenAi {
                     found.push(video);
                 }
             }
-            let reached = found.last().is_some_and(|last| last.created_at.is_some_and(|at| at < since));
+            // One that does not know `order` begins with the oldest.
+            let [first, last] = [found.first(), found.last()].map(|video| video.and_then(|video| video.created_at));
+            let is_descending = first >= last;
+            let reached = is_descending && last.is_some_and(|at| at < since);
             if !page.has_more || reached || found.len() == before {
-                break;
+                found.retain(|video| has_usable_id(video) && video.created_at.is_some_and(|at| at >= since));
+                return Ok(found);
             }
         }
-        found.retain(|video| video.created_at.is_some_and(|at| at >= since));
-        Ok(found)
+        Err(unavailable("the list is too long"))
     }
 
     async fn content(&self, id: &str, variant: Variant) -> Result<Content, ReadError> {
@@ -188,6 +195,10 @@ impl std::fmt::Debug for OpenAi {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "OpenAi({})", self.base_url)
     }
+}
+
+fn has_usable_id(video: &Video) -> bool {
+    (1..=LONGEST_ID).contains(&video.id.len())
 }
 
 async fn whole(mut response: Response) -> Result<Bytes, Cause> {

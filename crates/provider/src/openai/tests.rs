@@ -162,6 +162,16 @@ async fn the_list_is_read_back_to_the_moment_asked_for() {
     assert_eq!(server.requests().len(), 2);
     assert!(server.requests()[1].contains("after=d"), "{:?}", server.requests());
 
+    // The oldest first, whatever was asked for.
+    let pages = [page(&[("a", 10), ("b", 20)], true), page(&[("c", 30)], false)];
+    let server = Server::start(&pages.each_ref().map(String::as_str)).await;
+    let found = server.provider().videos_since(30).await.unwrap();
+    assert_eq!(found.iter().map(|video| video.id.as_str()).collect::<Vec<_>>(), ["c"]);
+
+    // What can't be a key is no video.
+    let server = Server::start(&[&page(&[(&"v".repeat(513), 50)], false)]).await;
+    assert_eq!(server.provider().videos_since(30).await.unwrap().len(), 0);
+
     let same_again = page(&[("x", 50)], true);
     let server = Server::start(&[&same_again, &same_again]).await;
     assert_eq!(server.provider().videos_since(30).await.unwrap().len(), 1);

@@ -23,7 +23,7 @@ impl<P: Provider> Provider for Meanwhile<'_, P> {
         let answer = self.provider.submit(submission).await;
         if let (true, Ok(video)) = (self.unheard, &answer) {
             let submitted = sample::open(self.world.job(self.id).await).submitted(&video.id, NOON, NOON);
-            self.world.tables.jobs.replace_submitted(&submitted, i64::MAX / 1000).await.unwrap();
+            self.world.tables.jobs.replace_submitted(&submitted, i64::MAX / 1000, NOON).await.unwrap();
         }
         self.world.ask_to_cancel(self.id).await;
         answer
@@ -295,7 +295,7 @@ async fn a_file_that_is_none_ends_a_job_that_is_to_be_canceled_as_its_caller_wis
     let job = world.has_canceling(VIDEO).await;
     let server = Server::with_file(mp4(1000).slice(..1000)).await;
     assert_eq!(world.finish(&server.client(), job.id()).await.status(), Status::Canceled);
-    assert_eq!(server.fetches(), 4);
+    assert_eq!(server.fetches(), 5);
 }
 
 #[tokio::test]

@@ -105,6 +105,18 @@ async fn a_provider_that_was_away_and_then_knows_no_video_for_a_moment_loses_not
 }
 
 #[tokio::test]
+async fn a_provider_that_was_away_between_two_moments_of_not_knowing_a_video_loses_nothing() {
+    let world = World::new().await;
+    let job = world.has_rendering("video_1").await;
+    world.step(&Studio::with("video_1", Read::NotFound), job.id()).await;
+    while world.clock.now() < NOON.plus(Duration::from_secs(15 * 60)) {
+        world.step(&Studio::with("video_1", Read::Unavailable(None)), job.id()).await;
+    }
+    let job = world.step(&Studio::with("video_1", Read::NotFound), job.id()).await;
+    assert!(!job.status().is_terminal());
+}
+
+#[tokio::test]
 async fn a_job_past_its_deadline_ends_after_one_last_look() {
     let world = World::new().await;
     for read in [Read::State(VideoState::Rendering(90)), Read::Unavailable(None), Read::NotFound] {

@@ -20,7 +20,7 @@ use clipbell_test_support::{
 
 use super::*;
 
-/// Bounds each call to the provider; a submission has settled 6 s after it and is looked for over 18 s.
+/// Bounds each call to the provider; a submission has settled 16 s after it and is looked for over 32 s.
 const PROVIDER_TIMEOUT: Duration = Duration::from_secs(1);
 
 struct World {
@@ -55,7 +55,7 @@ impl World {
     async fn has_rendering(&self, video_id: &str) -> Job {
         let submitting = self.has(sample::submitting(NOON)).await.open().unwrap();
         let job = submitting.submitted(video_id, NOON.plus(Duration::from_secs(5)), NOON);
-        self.tables.jobs.replace_submitted(&job, i64::MAX / 1000).await.unwrap();
+        self.tables.jobs.replace_submitted(&job, i64::MAX / 1000, NOON).await.unwrap();
         job
     }
 

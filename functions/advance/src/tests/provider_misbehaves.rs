@@ -92,6 +92,7 @@ const AWAY_WAIT: Fault = Answers(503, Some(60), "");
 const NOT_FOUND: Fault = Answers(404, None, r#"{"error":{"message":"No such video."}}"#);
 const GONE: Fault = Answers(410, None, "");
 const NOT_ALLOWED: Fault = Answers(405, None, r#"{"detail":"Method Not Allowed"}"#);
+const TIMED_OUT: Fault = Answers(408, None, r#"{"error":{"message":"Timeout error from the upstream."}}"#);
 const A_PAGE: Fault = Answers(200, None, "<html>Please sign in</html>");
 const EMPTY: Fault = Answers(200, None, "");
 
@@ -107,6 +108,7 @@ const SUBMISSIONS: &[(At, Fault, Often, &str, usize, usize)] = &[
     (Untaken, BROKEN, Once, "submit_outcome_unknown", 1, 0),
     (Untaken, BAD_GATEWAY, Once, "submit_outcome_unknown", 1, 0),
     (Untaken, AWAY, Once, "submit_outcome_unknown", 1, 0),
+    (Untaken, TIMED_OUT, Once, "submit_outcome_unknown", 1, 0),
     (Untaken, A_PAGE, Once, "submit_outcome_unknown", 1, 0),
     (Untaken, Hangs, Once, "submit_outcome_unknown", 1, 0),
     (Untaken, Resets, Once, "submit_outcome_unknown", 1, 0),
@@ -114,6 +116,7 @@ const SUBMISSIONS: &[(At, Fault, Often, &str, usize, usize)] = &[
     (Taken, BROKEN, Once, "completed", 1, 1),
     (Taken, BAD_GATEWAY, Once, "completed", 1, 1),
     (Taken, AWAY, Once, "completed", 1, 1),
+    (Taken, TIMED_OUT, Once, "completed", 1, 1),
     (Taken, A_PAGE, Once, "completed", 1, 1),
     (Taken, EMPTY, Once, "completed", 1, 1),
     (Taken, Hangs, Once, "completed", 1, 1),

@@ -62,9 +62,43 @@ async fn a_file_that_is_no_whole_video_is_never_called_completed() {
         assert_eq!(world.next_look_of(&first), Duration::from_secs(2));
         // Fetched again a few times: it may have been the line.
         let job = world.finish(&server.client(), job.id()).await;
-        assert_eq!((why(&job), server.fetches()), ("invalid_video", 4), "{what}");
+        assert_eq!((why(&job), server.fetches()), ("invalid_video", 5), "{what}");
+        assert!(world.clock.now().since(NOON) >= 20 * PROVIDER_TIMEOUT, "{what}");
         assert!(videos(&world).is_empty(), "{what} is in the bucket");
     }
+}
+
+#[tokio::test]
+async fn a_provider_whose_files_are_away_for_a_while_loses_no_video() {
+    let world = World::new().await;
+    let job = world.has_rendering(VIDEO).await;
+    let server = Server::with_file(Bytes::from_static(b"<html>Back soon</html>")).await;
+    for _ in 0..4 {
+        assert!(!world.step(&server.client(), job.id()).await.status().is_terminal());
+    }
+    server.set_file(mp4(1000));
+    assert_eq!(world.step(&server.client(), job.id()).await.status(), Status::Completed);
+}
+
+#[tokio::test]
+async fn a_job_whose_every_save_is_its_worker_s_end_has_an_end_of_its_own() {
+    let world = World::new().await;
+    let job = world.has_rendering(VIDEO).await.open().unwrap();
+    let server = Server::with_file(mp4(1000)).await;
+    let deadline = job.created_at().plus(DEADLINES.job);
+    let before = job.claim_save(clipbell_job::AttemptId::random(), deadline.minus(Duration::from_secs(1)), NOON);
+    world.tables.jobs.replace(&before, NOON).await.unwrap();
+
+    // One more, beyond the deadline; its worker dies as well.
+    world.clock.set(deadline);
+    let last = sample::open(before).claim_save(
+        clipbell_job::AttemptId::random(),
+        deadline.plus(Duration::from_secs(300)),
+        deadline,
+    );
+    world.tables.jobs.replace(&last, NOON).await.unwrap();
+    assert_eq!(why(&world.step(&server.client(), job.id()).await), "timeout");
+    assert_eq!(server.fetches(), 0);
 }
 
 #[tokio::test]

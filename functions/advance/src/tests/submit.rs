@@ -66,7 +66,7 @@ async fn a_video_whose_answer_was_lost_is_found_again_and_not_paid_for_twice() {
     let unknown = world.step(&studio, job.id()).await;
     assert_eq!((unknown.status(), unknown.video_id()), (Status::Queued, None));
     // Not before a submission that was answered would certainly have been written.
-    assert_eq!(world.next_look_of(&unknown), PROVIDER_TIMEOUT + Duration::from_secs(5));
+    assert_eq!(world.next_look_of(&unknown), PROVIDER_TIMEOUT + Duration::from_secs(15));
     assert_eq!(world.step(&studio, job.id()).await.video_id(), Some("video_1"));
     assert_eq!(studio.prompts().len(), 1);
 }
