@@ -49,6 +49,9 @@ lint: setup ## everything that needs no run: formatting, clippy, rustdoc, templa
 	@echo "cargo doc"; RUSTDOCFLAGS='-D warnings' cargo doc --workspace --no-deps --locked --quiet
 	@echo "cfn-lint"; .venv/bin/cfn-lint template.yaml
 	@echo "ruff"; .venv/bin/ruff check --quiet . && .venv/bin/ruff format --quiet --check .
+	@echo "tsc"; export PATH="$(CURDIR)/.venv/bin:$$PATH"; \
+		[[ web/node_modules/.package-lock.json -nt web/package-lock.json ]] || npm ci --prefix web --no-audit --no-fund --loglevel error; \
+		web/node_modules/.bin/tsc -p web
 
 .PHONY: test
 test: test-setup lint build ## everything: lint, Rust tests, the deployed local stack end to end, a browser (BROWSER=none: without)
@@ -60,6 +63,7 @@ test: test-setup lint build ## everything: lint, Rust tests, the deployed local 
 	fi
 	@echo "Tests of the simulator and of the local stack"
 	@.venv/bin/pytest $(if $(filter none,$(BROWSER)),--ignore tests/e2e/browser)
+	@$(MAKE) soak SEED=1 JOBS=100
 
 .PHONY: test-setup
 test-setup:
@@ -73,12 +77,17 @@ fuzz: setup ## look for inputs that break a parser (SECONDS_EACH=30, TARGETS="ev
 soak: build ## many jobs at once under every fault, processes killed, then an independent judgement (SEED=n, JOBS=n)
 	@PYTHONPATH=infra .venv/bin/python -m soak --jobs $(JOBS) $(if $(SEED),--seed $(SEED))
 
+.PHONY: screenshots
+screenshots: test-setup build ## take the page's pictures anew, into docs/screenshots
+	@PYTHONPATH=infra .venv/bin/python -m screenshots
+
 .PHONY: deploy
 deploy: $(DEPLOY)/installed ## build for AWS and deploy (STACK=name, after a first time with SAM's questions)
 	@echo "Building the functions for AWS"
 	@PATH="$(CURDIR)/$(DEPLOY):$$PATH" cargo lambda build --workspace --exclude clipbell-test-support --exclude clipbell-parser-tests --exclude clipbell-fault-tests --bins --release --locked --arm64
-	@$(DEPLOY)/sam deploy --template-file template.yaml --capabilities CAPABILITY_IAM --resolve-s3 \
+	@$(DEPLOY)/sam deploy --template-file template.yaml --capabilities CAPABILITY_IAM --resolve-s3 --no-fail-on-empty-changeset \
 		$(if $(STACK),--stack-name $(STACK),--guided)
+	@PYTHONPATH=infra .venv/bin/python -m operations.publish_page $(STACK)
 
 $(DEPLOY)/installed: infra/requirements-deploy.txt
 	@infra/setup.sh

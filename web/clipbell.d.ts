@@ -44,7 +44,7 @@ export interface GenerateRequest {
 }
 
 export interface GenerateOptions {
-  /** Ends the request; with it the wish for the answer, not the job. */
+  /** Ends the request, and later the watching of the job that it gave. It does not cancel the job. */
   signal?: AbortSignal;
   /** 1 to 255 visible ASCII characters. With the same key, asking twice is the same as once. One is made when none is given. */
   idempotencyKey?: string;
@@ -62,11 +62,23 @@ export interface ClientOptions {
 /** How news comes in: `idle` while no job is watched, `live` over the WebSocket, `polling` where it can't be had. */
 export type ConnectionState = "idle" | "connecting" | "live" | "reconnecting" | "polling";
 
+/** All but the code and the message. */
+export interface ClipbellErrorDetails {
+  status?: number;
+  requestId?: string;
+  retryable?: boolean;
+  retryAfter?: number;
+  update?: JobUpdate;
+  cause?: unknown;
+}
+
 /** The API said no, or could not be reached. */
 export class ClipbellError extends Error {
+  constructor(code: string, message: string, details?: ClipbellErrorDetails);
   /**
-   * Stable: the API's `code` (`job_not_found`, `invalid_body` …), the failed job's own code, or one of the client's:
-   * `network` (not reached), `bad_response` (something else answered), `invalid_audio`.
+   * Stable: the API's `code` (`job_not_found`, `invalid_body` …), the failed job's own code, or one that the client says
+   * as well: `network` (not reached), `bad_response` (something else answered), `invalid_audio`, `audio_too_large`,
+   * `invalid_idempotency_key`, `job_canceled`, `closed` (the client was).
    */
   readonly code: string;
   /** The HTTP status; none where nothing answered, or where the job itself failed. */
@@ -75,10 +87,16 @@ export class ClipbellError extends Error {
   readonly requestId?: string;
   /** Whether the same call can succeed later. */
   readonly retryable: boolean;
+  /** Seconds, where the API said when to try again. */
+  readonly retryAfter?: number;
   /** The job's last state, where the job itself failed. */
   readonly update?: JobUpdate;
 }
 
+/**
+ * A listener hears what comes after it was added; and, right after it was added, the newest state, if none has heard of that
+ * before. The present state is in `current`.
+ */
 export interface JobEventMap {
   /** Every version, at most once, in growing order; the final one always. */
   update: CustomEvent<JobUpdate>;
@@ -91,7 +109,12 @@ export interface JobEventMap {
   error: CustomEvent<ClipbellError>;
 }
 
-/** One job. It is watched from when somebody listens, iterates, or asks for `done`, until its end. */
+/**
+ * One job. It is watched from when somebody listens, iterates, or asks for `done`, until its end, or until nobody does so any more.
+ *
+ * An iteration begins with the present state, where it is known, and ends after the final one, however the job ended. It
+ * throws where the job can't be followed.
+ */
 export interface Job extends EventTarget, AsyncIterable<JobUpdate> {
   readonly id: string;
   /** The newest state that is known. */
@@ -121,6 +144,16 @@ export interface Job extends EventTarget, AsyncIterable<JobUpdate> {
     listener: EventListenerOrEventListenerObject | null,
     options?: boolean | AddEventListenerOptions,
   ): void;
+  removeEventListener<K extends keyof JobEventMap>(
+    type: K,
+    listener: (this: Job, event: JobEventMap[K]) => void,
+    options?: boolean | EventListenerOptions,
+  ): void;
+  removeEventListener(
+    type: string,
+    listener: EventListenerOrEventListenerObject | null,
+    options?: boolean | EventListenerOptions,
+  ): void;
 }
 
 export interface ClientEventMap {
@@ -133,9 +166,14 @@ export interface Client extends EventTarget {
   readonly connection: ConnectionState;
   /** Asks for a video. Tries again by itself, under one idempotency key, where that can help. */
   generate(request: GenerateRequest, options?: GenerateOptions): Promise<Job>;
-  /** A job by its id: after a reload, say. The same id gives the same object. */
+  /**
+   * A job by its id: after a reload, say. The same id gives the same object.
+   *
+   * With a signal it gives an object of its own, whose watching ends when the signal is aborted: `done` rejects and
+   * iterations throw with the signal's reason, and listeners hear no more.
+   */
   job(id: string, options?: { signal?: AbortSignal }): Job;
-  /** Ends the connection, and with it the watching of all jobs. */
+  /** Ends the connection, and with it the watching of all jobs and every call, with the code `closed`; for good. */
   close(): void;
   addEventListener<K extends keyof ClientEventMap>(
     type: K,
@@ -146,6 +184,16 @@ export interface Client extends EventTarget {
     type: string,
     listener: EventListenerOrEventListenerObject | null,
     options?: boolean | AddEventListenerOptions,
+  ): void;
+  removeEventListener<K extends keyof ClientEventMap>(
+    type: K,
+    listener: (this: Client, event: ClientEventMap[K]) => void,
+    options?: boolean | EventListenerOptions,
+  ): void;
+  removeEventListener(
+    type: string,
+    listener: EventListenerOrEventListenerObject | null,
+    options?: boolean | EventListenerOptions,
   ): void;
 }
 

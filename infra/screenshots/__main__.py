@@ -17,6 +17,8 @@ from .smaller import smaller
 
 FOLDER = ROOT / "docs" / "screenshots"
 WIDE = {"width": 1280, "height": 860}
+LOW = {"width": 1280, "height": 480}
+HIGH = {"width": 1280, "height": 1060}
 NARROW = {"width": 390, "height": 844}
 PATIENCE = 60_000
 
@@ -69,7 +71,7 @@ async def pictures(stack: Stack, browser: Browser) -> None:
     page = await studio.page()
     await studio.shoot(page, "empty")
 
-    done = await studio.ask(page, DONE, render=1)
+    done = await studio.ask(page, DONE, render=1, webhook="twice")
     await reaches(done, "completed")
     await done.locator("video[poster]").wait_for()
     failed = await studio.ask(page, FAILED, render=1, fail="error")
@@ -77,7 +79,8 @@ async def pictures(stack: Stack, browser: Browser) -> None:
     late = await studio.ask(page, LATE, "12", render=16)
     await late.locator(".percent", has_text="%").wait_for(timeout=PATIENCE)
     await studio.ask(page, EARLY, "8", render=600)
-    await page.get_by_label("What should it show?").blur()
+    await page.mouse.move(0, 0)
+    await page.set_viewport_size(HIGH)
     await studio.shoot(page, "videos")
     await page.emulate_media(color_scheme="dark")
     await studio.shoot(page, "videos-dark")
@@ -102,6 +105,7 @@ async def pictures(stack: Stack, browser: Browser) -> None:
     await page.evaluate("document.querySelector('.playing').scrollIntoView({ block: 'center' })")
     await studio.shoot(page, "playing")
 
+    await page.set_viewport_size(LOW)
     await page.goto("/operator.html")
     await page.get_by_label("Operator token").fill(stack.operator_token)
     await page.get_by_role("button", name="Follow").click()

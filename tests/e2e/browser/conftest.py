@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 import pytest
 import pytest_asyncio
+from fake_api import FakeApi
 from local.stack import Stack
 from playwright.async_api import Browser, BrowserContext, Page, async_playwright
 
@@ -68,3 +69,14 @@ async def context(chromium: Browser, stack: Stack, complaints: Complaints) -> As
 @pytest_asyncio.fixture(loop_scope="session")
 async def page(context: BrowserContext) -> Page:
     return await context.new_page()
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def clips(chromium: Browser, complaints: Complaints) -> AsyncIterator[FakeApi]:
+    """A page with the client, in front of an API that the test plays. It needs no stack."""
+    context = await chromium.new_context()
+    complaints.expect("Failed to load resource")
+    complaints.watch(context)
+    yield await FakeApi.open(await context.new_page())
+    await context.close()
+    assert complaints.unexpected() == []

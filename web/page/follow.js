@@ -1,0 +1,99 @@
+// What is not sent is sent, and what is not over is watched, whichever tab asked for it.
+
+import { isOver } from "./jobs.js";
+import * as narrations from "./kept-narrations.js";
+
+const NARRATION_LOST = {
+  code: "narration_lost",
+  message: "The page was closed while this was being sent, and its narration could not be kept. It may have been taken.",
+  retryable: false,
+};
+
+/** Calls `onNews(entry, before)` when the server says something new, with the update before it. */
+export function follow(client, jobs, onNews) {
+  const sending = new Set();
+  const watched = new Map();
+
+  async function send(key) {
+    if (sending.has(key)) return;
+    sending.add(key);
+    try {
+      // One tab sends and the others wait. When it is closed in the middle, the next one sends again: under the same
+      // key, so it is still one video.
+      const action = () => sendAlone(key);
+      // A page that comes over plain HTTP has no locks; there the key alone has to do.
+      await (navigator.locks ? navigator.locks.request(`clipbell ${key}`, action) : action());
+    } finally {
+      sending.delete(key);
+    }
+  }
+
+  async function sendAlone(key) {
+    const { id, problem, hasNarration, prompt, seconds, size } = jobs.get(key) ?? { id: "forgotten" };
+    if (id || problem) return;
+    const audioBuffer = hasNarration ? await narrations.get(key) : undefined;
+    if (hasNarration && !audioBuffer) {
+      jobs.change(key, { problem: NARRATION_LOST });
+      return;
+    }
+    let job;
+    try {
+      job = await client.generate(
+        { scriptOrQuestion: prompt, seconds, size, audioBuffer },
+        { idempotencyKey: key },
+      );
+    } catch ({ code, message, retryable }) {
+      jobs.change(key, { problem: { code, message, retryable: Boolean(retryable) } });
+      return;
+    }
+    jobs.change(key, { id: job.id, update: job.current });
+    if (jobs.get(key)) onNews(jobs.get(key));
+  }
+
+  function watch(key, id) {
+    if (watched.has(key)) return;
+    const ending = new AbortController();
+    watched.set(key, ending);
+    const job = client.job(id);
+    const heard = (update) => {
+      const before = jobs.get(key)?.update;
+      jobs.change(key, { update, problem: undefined });
+      const entry = jobs.get(key);
+      if (entry) onNews(entry, before);
+    };
+    job.addEventListener("update", ({ detail }) => heard(detail), { signal: ending.signal });
+    job.addEventListener(
+      "error",
+      ({ detail }) => {
+        if (detail.code === "job_not_found") jobs.change(key, { gone: true });
+        else jobs.change(key, { problem: { code: detail.code, message: detail.message, retryable: false } });
+      },
+      { signal: ending.signal },
+    );
+  }
+
+  function attend(key) {
+    const entry = jobs.get(key);
+    if (entry && !isOver(entry)) {
+      if (entry.id) watch(key, entry.id);
+      else if (!entry.problem) void send(key);
+      return;
+    }
+    watched.get(key)?.abort();
+    watched.delete(key);
+    // Of a failed job it is kept: trying again needs it.
+    if (!entry || (entry.hasNarration && entry.update?.status === "completed")) void narrations.drop(key);
+  }
+
+  /** Sends again, under the same key, what did not get through. */
+  function sendAgain() {
+    for (const { idempotencyKey, id, problem } of jobs.all()) {
+      if (!id && problem?.retryable) jobs.change(idempotencyKey, { problem: undefined });
+    }
+  }
+
+  jobs.addEventListener("change", ({ detail }) => attend(detail));
+  window.addEventListener("online", sendAgain);
+  sendAgain();
+  for (const { idempotencyKey } of jobs.all()) attend(idempotencyKey);
+}
