@@ -27,6 +27,8 @@ const PONG_WITHIN = 10 * SECOND;
 const PONG_AFTER_WAKING_WITHIN = 4 * SECOND;
 /** API Gateway closes after 10 minutes of silence. Asked this often, a dead socket is noticed too. */
 const PING_AFTER = MINUTE;
+/** A push can get lost without a trace: this often, the present state is asked for over the socket. */
+const REFRESH_EVERY = 5 * MINUTE;
 /** API Gateway closes after 2 hours. Somewhere in here the next socket takes over; not all browsers do so at once. */
 const RENEW_AFTER = 100 * MINUTE;
 const RENEW_SPREAD = 10 * MINUTE;
@@ -725,6 +727,8 @@ class Line {
   #deadline;
   /** @type {Timer} */
   #silence;
+  /** @type {Timer} */
+  #refreshing;
   wasSubscribed = false;
 
   /**
@@ -739,6 +743,7 @@ class Line {
         clearTimeout(this.#deadline);
         this.#deadline = undefined;
         this.#heard();
+        this.#refreshing = setInterval(() => this.#refresh(), REFRESH_EVERY);
         owner.opened(this);
       };
       socket.onmessage = ({ data }) => {
@@ -797,6 +802,7 @@ class Line {
   end() {
     clearTimeout(this.#deadline);
     clearTimeout(this.#silence);
+    clearInterval(this.#refreshing);
     for (const id of [...this.#asked.keys()]) this.#forget(id);
     const socket = this.#socket;
     this.#socket = undefined;
@@ -818,6 +824,11 @@ class Line {
   /** @param {object} message */
   #send(message) {
     this.#socket?.send(JSON.stringify(message));
+  }
+
+  /** Subscribing again changes nothing, and its answer holds the present state. */
+  #refresh() {
+    for (const id of this.#subscribed) this.#send({ action: "subscribe", jobId: id });
   }
 
   #heard() {

@@ -731,3 +731,12 @@ async def test_the_socket_s_address_is_that_of_the_api_or_one_of_its_own(clips: 
         )
         await clips.until("a socket", lambda before=sockets: len(clips.sockets) > before)
         assert clips.sockets[-1].route.url == expected
+
+
+async def test_a_push_that_got_lost_on_a_living_socket_is_made_up_for(clips: FakeApi):
+    job_id = await followed(clips)
+    job = clips.change(job_id, status="completed")
+    await clips.advance(5 * MINUTE + 5)
+    await until_told(clips, job)
+    await is_idle(clips)
+    assert len(clips.sockets) == 1
