@@ -55,7 +55,7 @@ export interface ClientOptions {
   baseUrl?: string | URL;
   /** The WebSocket's address. Default: `/ws` of `baseUrl`. */
   webSocketUrl?: string | URL;
-  /** The access token, or a function that gets one, asked before every request that needs it. It never goes into a URL. */
+  /** The access token, or a function that gets one, asked before every request and each of its tries. It never goes into a URL. */
   token?: string | (() => string | undefined | Promise<string | undefined>);
 }
 
@@ -77,7 +77,7 @@ export class ClipbellError extends Error {
   constructor(code: string, message: string, details?: ClipbellErrorDetails);
   /**
    * Stable: the API's `code` (`job_not_found`, `invalid_body` …), the failed job's own code, or one that the client says
-   * as well: `network` (not reached), `bad_response` (something else answered), `invalid_audio`, `audio_too_large`,
+   * as well: `network` (not reached), `bad_response` (something else answered), `invalid_audio`, `audio_too_large`, `invalid_token`,
    * `invalid_idempotency_key`, `job_canceled`, `closed` (the client was).
    */
   readonly code: string;

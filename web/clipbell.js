@@ -16,6 +16,8 @@ const LARGEST_AUDIO = 4_000_000;
 /** How long a call is tried again, and the longest pause in between. */
 const TRY_FOR = 60 * SECOND;
 const LONGEST_PAUSE = 10 * SECOND;
+/** Seconds. */
+const LONGEST_RETRY_AFTER = 3600;
 /** A request without an answer, by then, has failed. An upload of 4 MB over a slow line takes its time. */
 const ANSWER_WITHIN = 20 * SECOND;
 const UPLOAD_WITHIN = 2 * MINUTE;
@@ -930,7 +932,7 @@ class Poll {
   }
 
   hurry() {
-    if (this.#timer !== undefined) this.#askIn(Math.max(0, this.#notBefore - Date.now()));
+    if (this.#timer !== undefined) this.#askIn(Math.max(0, this.#notBefore - performance.now()));
   }
 
   end() {
@@ -962,10 +964,10 @@ class Poll {
       if (signal.aborted) return;
       if (isFinal(error)) return this.#owner.failed(error);
       this.#interval = Math.min(this.#interval * 2, POLL_AT_LEAST_EVERY);
-      if (error instanceof ClipbellError) this.#notBefore = Date.now() + (error.retryAfter ?? 0) * SECOND;
+      if (error instanceof ClipbellError) this.#notBefore = performance.now() + (error.retryAfter ?? 0) * SECOND;
     }
     if (signal.aborted) return;
-    this.#askIn(Math.max(this.#notBefore - Date.now(), this.#interval * (0.8 + 0.4 * Math.random())));
+    this.#askIn(Math.max(this.#notBefore - performance.now(), this.#interval * (0.8 + 0.4 * Math.random())));
   }
 }
 
@@ -1054,9 +1056,12 @@ class Http {
   async #ask(method, path, { signal, headers, body, within = ANSWER_WITHIN }) {
     throwIfAborted(signal, this.#closed);
     const sent = new Headers(headers);
+    const timeout = AbortSignal.timeout(within);
     const got = typeof this.#token === "function" ? this.#token() : this.#token;
-    const token = await abortable(got, signal, this.#closed);
-    if (token) sent.set("Authorization", `Bearer ${token}`);
+    const token = await abortable(got, signal, this.#closed, timeout).catch((cause) => {
+      throw cause === timeout.reason ? unreachable("The access token did not come.", cause) : cause;
+    });
+    if (token) sent.set("Authorization", bearer(token));
     let answer, text;
     try {
       answer = await fetch(this.#base + path, {
@@ -1066,7 +1071,7 @@ class Http {
         cache: "no-store",
         // The API sends nobody elsewhere: whoever does must not get the token.
         redirect: "error",
-        signal: anyOf(signal, this.#closed, AbortSignal.timeout(within)),
+        signal: anyOf(signal, this.#closed, timeout),
       });
       text = await answer.text();
     } catch (cause) {
@@ -1084,7 +1089,7 @@ class Http {
    * @param {() => Promise<Answer>} ask
    */
   async #patiently(signal, ask) {
-    const begun = Date.now();
+    const begun = performance.now();
     for (let failures = 1; ; failures++) {
       try {
         return await ask();
@@ -1092,7 +1097,7 @@ class Http {
         if (!(error instanceof ClipbellError)) throw error;
         if (error.code !== "network" && !RETRYABLE.has(error.status ?? 0)) throw error;
         const wait = Math.max((error.retryAfter ?? 0) * SECOND, pause(failures, LONGEST_PAUSE));
-        if (Date.now() - begun + wait > TRY_FOR) throw error;
+        if (performance.now() - begun + wait > TRY_FOR) throw error;
         await sleep(wait, signal, this.#closed);
       }
     }
@@ -1141,7 +1146,14 @@ function refusal(answer, body) {
 function retryAfter(header) {
   if (header === null) return undefined;
   const seconds = /^\d+$/.test(header) ? Number(header) : (Date.parse(header) - Date.now()) / SECOND;
-  return seconds >= 0 ? seconds : undefined;
+  // Longer than a timer can be set, it would be no wait at all.
+  return seconds >= 0 ? Math.min(seconds, LONGEST_RETRY_AFTER) : undefined;
+}
+
+/** @param {string} token */
+function bearer(token) {
+  if (/^[\x21-\x7e]+$/.test(token)) return `Bearer ${token}`;
+  throw new ClipbellError("invalid_token", "The access token holds characters that no token has.");
 }
 
 /** @param {number} [status] */

@@ -99,7 +99,9 @@ export function card(does) {
 
     article.dataset.status = state;
     if (entry.id) article.dataset.jobId = entry.id;
-    title.textContent = entry.prompt;
+    title.textContent = shortened(entry.prompt);
+    find(".whole").hidden = title.textContent === entry.prompt;
+    find(".whole p").textContent = entry.prompt;
     find(".message").textContent = messageOf(entry, state);
     find(".percent").textContent = state === "in_progress" ? `${update.progress} %` : "";
     progress.hidden = !running && state !== "sending";
@@ -149,4 +151,9 @@ export function card(does) {
   }
 
   return { element, title, show, tick, stop: stage.hide };
+}
+
+/** It names the job, to a screen reader as well. */
+function shortened(prompt) {
+  return prompt.length > 160 ? `${prompt.slice(0, 159).trimEnd()}…` : prompt;
 }

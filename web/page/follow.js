@@ -9,6 +9,12 @@ const NARRATION_LOST = {
   retryable: false,
 };
 
+/** How often what could not be sent, or not be followed, is tried again while the page is looked at. */
+const AGAIN_EVERY = 30_000;
+
+/** Sent again later than this, an order would surprise: it waits for a press of the button. */
+const SENT_BY_ITSELF_FOR = 24 * 60 * 60 * 1000;
+
 /** Calls `onNews(entry, before)` when the server says something new, with the update before it. */
 export function follow(client, jobs, onNews) {
   const sending = new Set();
@@ -46,7 +52,7 @@ export function follow(client, jobs, onNews) {
       jobs.change(key, { problem: { code, message, retryable: Boolean(retryable) } });
       return;
     }
-    jobs.change(key, { id: job.id, update: job.current });
+    jobs.change(key, { id: job.id, update: job.current, problem: undefined });
     if (jobs.get(key)) onNews(jobs.get(key));
   }
 
@@ -66,7 +72,8 @@ export function follow(client, jobs, onNews) {
       "error",
       ({ detail }) => {
         if (detail.code === "job_not_found") jobs.change(key, { gone: true });
-        else jobs.change(key, { problem: { code: detail.code, message: detail.message, retryable: false } });
+        // Something between us and the server says no: the job goes on, and is looked for again.
+        else watched.delete(key);
       },
       { signal: ending.signal },
     );
@@ -85,15 +92,20 @@ export function follow(client, jobs, onNews) {
     if (!entry || (entry.hasNarration && entry.update?.status === "completed")) void narrations.drop(key);
   }
 
-  /** Sends again, under the same key, what did not get through. */
-  function sendAgain() {
-    for (const { idempotencyKey, id, problem } of jobs.all()) {
-      if (!id && problem?.retryable) jobs.change(idempotencyKey, { problem: undefined });
+  /** Sends again, under the same key, what did not get through, and takes up what is not watched. */
+  function tryAgain() {
+    if (document.hidden) return;
+    for (const { idempotencyKey, id, problem, createdAt } of jobs.all()) {
+      const isYoung = Date.now() - createdAt < SENT_BY_ITSELF_FOR;
+      if (!id && problem?.retryable && isYoung) jobs.change(idempotencyKey, { problem: undefined });
+      else attend(idempotencyKey);
     }
   }
 
   jobs.addEventListener("change", ({ detail }) => attend(detail));
-  window.addEventListener("online", sendAgain);
-  sendAgain();
+  for (const type of ["online", "pageshow"]) window.addEventListener(type, tryAgain);
+  document.addEventListener("visibilitychange", tryAgain);
+  setInterval(tryAgain, AGAIN_EVERY);
+  tryAgain();
   for (const { idempotencyKey } of jobs.all()) attend(idempotencyKey);
 }

@@ -17,7 +17,7 @@ export const MOST = 50;
  * @property {number} createdAt By this browser's clock, in milliseconds.
  * @property {boolean} hasNarration
  * @property {import("../clipbell.js").JobUpdate} [update] The newest state.
- * @property {{code: string, message: string, retryable: boolean}} [problem] Why it could not be sent, or not be followed.
+ * @property {{code: string, message: string, retryable: boolean}} [problem] Why it could not be sent.
  * @property {boolean} [expired] The video is no longer kept.
  * @property {boolean} [gone] The server does not know the job, or no longer.
  * @property {string} [again] The key of the job that tries it again.
@@ -25,7 +25,7 @@ export const MOST = 50;
 
 /** Nothing more will come of it. */
 export const isOver = (entry) =>
-  Boolean(entry.gone || FINAL.has(entry.update?.status) || (entry.problem && !entry.problem.retryable));
+  Boolean(entry.gone || FINAL.has(entry.update?.status) || (!entry.id && entry.problem && !entry.problem.retryable));
 
 /** Tells by `change` events (`detail` is the key) what changed here or in another tab. */
 export class Jobs extends EventTarget {
@@ -90,7 +90,7 @@ export class Jobs extends EventTarget {
   #read(key) {
     const text = attempt(() => localStorage.getItem(PREFIX + key));
     const entry = text && attempt(() => JSON.parse(text));
-    if (entry?.idempotencyKey === key && typeof entry.prompt === "string") {
+    if (entry?.idempotencyKey === key && isEntry(entry)) {
       // The other tab may lag behind: what we know already is not taken back.
       const ours = this.#entries.get(key)?.update;
       this.#entries.set(key, ours?.version > entry.update?.version ? { ...entry, update: ours } : entry);
@@ -110,6 +110,16 @@ export class Jobs extends EventTarget {
   #tell(key) {
     this.dispatchEvent(new CustomEvent("change", { detail: key }));
   }
+}
+
+/** Whatever lies in the storage: an older page may have written it, or somebody by hand. */
+function isEntry({ prompt, seconds, size, createdAt, update }) {
+  const areTexts = [prompt, seconds, size].every((value) => typeof value === "string");
+  const isUpdate = ({ status, message, version, createdAt, updatedAt }) =>
+    [status, message].every((value) => typeof value === "string") &&
+    Number.isFinite(version) &&
+    [createdAt, updatedAt].every((value) => Number.isFinite(Date.parse(value)));
+  return areTexts && Number.isFinite(createdAt) && (update === undefined || (update !== null && isUpdate(update)));
 }
 
 const isOurs = (area) => attempt(() => area === localStorage);

@@ -34,7 +34,7 @@ async function ask() {
       cache: "no-store",
       signal: AbortSignal.any([signal, AbortSignal.timeout(ANSWER_WITHIN)]),
     });
-    if (answer.status === 401) {
+    if (answer.status === 401 || answer.status === 403) {
       leave();
       tell("That token is not right.");
       return;

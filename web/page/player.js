@@ -8,10 +8,16 @@
 export function player(stage, job, onProblem) {
   const video = stage.querySelector("video");
   const play = stage.querySelector(".play");
+  let address;
   let renewed = false;
 
   play.addEventListener("click", () => {
     renewed = false;
+    // After an error, playing again would only repeat it.
+    if (video.error) {
+      video.src = address;
+      video.load();
+    }
     void start();
     video.focus();
   });
@@ -69,8 +75,8 @@ export function player(stage, job, onProblem) {
 
   // Fifty finished videos are not asked for at once, but as they come into view.
   const view = new IntersectionObserver(
-    ([{ isIntersecting }]) => {
-      if (!isIntersecting) return;
+    (entries) => {
+      if (!entries.at(-1).isIntersecting) return;
       view.disconnect();
       void showPicture();
     },
@@ -78,8 +84,9 @@ export function player(stage, job, onProblem) {
   );
 
   return {
-    show(address) {
+    show(downloadUrl) {
       if (!video.hidden) return;
+      address = downloadUrl;
       // With preload="none" nothing is fetched before somebody wants to see it, and the redirect is fresh then.
       video.src = address;
       video.hidden = play.hidden = false;

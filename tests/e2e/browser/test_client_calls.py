@@ -408,3 +408,9 @@ async def test_canceling_gives_the_new_state_and_tells_it_to_whoever_watches(cli
     clips.news(job_id, status="canceled")
     await clips.until_page("'failed' in seen")
     assert await clips.in_page("seen.failed.code") == "job_canceled"
+
+
+async def test_a_token_that_none_can_be_is_told_before_anything_is_sent(clips: FakeApi):
+    await clips.in_page("connect({ token: 'a\u2026b' })")
+    code = await clips.in_page("clips.generate({ scriptOrQuestion: 'A bell' }).catch(({ code }) => code)")
+    assert code == "invalid_token" and clips.calls("/api/generate") == []

@@ -740,3 +740,12 @@ async def test_a_push_that_got_lost_on_a_living_socket_is_made_up_for(clips: Fak
     await until_told(clips, job)
     await is_idle(clips)
     assert len(clips.sockets) == 1
+
+
+async def test_a_retry_after_beyond_all_measure_is_still_a_wait(clips: FakeApi):
+    job_id = clips.job()
+    clips.refuses_sockets = True
+    clips.answers["/api/status"] = [refusal(503, "unavailable", **{"Retry-After": "99999999"})]
+    await clips.in_page(FOLLOW, job_id)
+    await clips.advance(MINUTE)
+    assert len(clips.calls("/api/status")) == 1

@@ -11,7 +11,7 @@ import pytest_asyncio
 from botocore.exceptions import ClientError
 from client import PATIENT, Api, Simulator, eventually, unique_prompt
 from local.stack import Stack
-from playwright.async_api import BrowserContext, Page, WebSocketRoute, expect
+from playwright.async_api import BrowserContext, Page, Route, WebSocketRoute, expect
 from videos_page import VideosPage, look_again, look_away, narration_of, sound
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -194,6 +194,31 @@ async def test_a_job_that_ended_while_nobody_looked_is_there_when_somebody_does(
     again = await VideosPage.open(await context.new_page())
     await again.reaches(prompt, "completed")
     await expect(again.job(prompt)).to_contain_text(re.compile(r"Made in \d+ s, "))
+
+
+async def test_a_refusal_on_the_way_stops_no_job(page: Page, complaints) -> None:
+    complaints.expect("403|WebSocket")
+    await page.add_init_script("window.WebSocket = undefined;")
+    videos, prompt = await VideosPage.open(page), unique_prompt(faults="render=2")
+    refusals = 0
+
+    async def refused_once(route: Route) -> None:
+        nonlocal refusals
+        refusals += 1
+        if refusals > 1:
+            await route.continue_()
+        else:
+            await route.fulfill(status=403, json={"error": "Not from here.", "code": "forbidden"})
+
+    await page.route("**/api/status?*", refused_once)
+    await videos.ask(prompt)
+    await eventually("a refusal", lambda: has(refusals))
+    await page.evaluate("window.dispatchEvent(new Event('pageshow'))")
+    await videos.reaches(prompt, "completed")
+
+
+async def has(count: int) -> bool:
+    return count > 0
 
 
 async def test_a_failure_says_why_and_trying_again_makes_a_new_job(

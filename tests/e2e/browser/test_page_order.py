@@ -224,3 +224,31 @@ async def test_a_browser_that_keeps_nothing_makes_videos_all_the_same(context: B
     await videos.reaches(prompt, "completed")
     await videos.button(prompt, "Remove").click()
     await expect(videos.jobs).to_have_count(0)
+
+
+async def test_what_somebody_else_left_in_the_storage_breaks_nothing(page: Page) -> None:
+    videos, prompt = await VideosPage.open(page), unique_prompt()
+    left = [
+        {"idempotencyKey": "a", "prompt": "p"},
+        {"idempotencyKey": "b", "prompt": "p", "seconds": "4", "size": 5, "createdAt": 1},
+        {"idempotencyKey": "c", "prompt": "p", "seconds": "4", "size": "1x1", "createdAt": 1, "update": {"version": 1}},
+        [],
+    ]
+    await page.evaluate(
+        "(left) => left.forEach((entry, at) => localStorage.setItem(`clipbell.job.${'abcd'[at]}`, JSON.stringify(entry)))",
+        left,
+    )
+    await page.reload()
+    await videos.ask(prompt)
+    await videos.reaches(prompt, "completed")
+    assert await videos.jobs.count() == 1
+
+
+async def test_a_long_prompt_names_its_job_by_its_beginning_and_can_be_read_whole(page: Page) -> None:
+    videos, prompt = await VideosPage.open(page), unique_prompt() + " snow" * 2000
+    await videos.prompt.fill(prompt)
+    await videos.submit.click()
+    article = videos.jobs.first
+    await expect(article.get_by_role("heading")).to_have_text(prompt[:159] + "…")
+    await article.get_by_text("All that was asked for").click()
+    await expect(article.get_by_text(prompt, exact=True)).to_be_visible()

@@ -99,6 +99,23 @@ async def test_a_renewed_address_goes_on_where_the_first_broke_off(page: Page) -
     await expect(video).to_have_attribute("src", re.compile("X-Amz-Signature"))
 
 
+async def test_a_video_that_could_not_be_begun_plays_when_it_is_asked_for_again(page: Page, complaints) -> None:
+    complaints.expect("400")
+    videos, prompt = await VideosPage.open(page), unique_prompt()
+    await videos.ask(prompt)
+    job = await videos.reaches(prompt, "completed")
+
+    async def refused(route: Route) -> None:
+        await route.fulfill(status=400, json={"error": "Not now.", "code": "not_now"})
+
+    await page.route("**/api/download?*", refused)
+    await videos.button(prompt, "Play").click()
+    await expect(job).to_contain_text("Not now.")
+    await page.unroute("**/api/download?*")
+    await videos.button(prompt, "Play").click()
+    await seen_at(job.locator("video"), 0.2)
+
+
 async def test_a_video_without_a_picture_shows_the_bell(page: Page, complaints) -> None:
     complaints.expect("404")
     videos, prompt = await VideosPage.open(page), unique_prompt(faults="thumbnail=missing")
@@ -115,7 +132,9 @@ async def test_an_expired_video_is_told_honestly(page: Page, stack: Stack, compl
     complaints.expect("410")
     videos, prompt = await VideosPage.open(page), unique_prompt()
     await videos.ask(prompt)
-    await videos.reaches(prompt, "completed")
+    job = await videos.reaches(prompt, "completed")
+    # Its picture has come; else asking for it would tell already.
+    await expect(job.locator("video")).to_have_attribute("poster", re.compile("."))
     stack.client("dynamodb").update_item(
         TableName=stack.outputs["JobsTable"],
         Key={"jobId": {"S": await videos.accepted(prompt)}},

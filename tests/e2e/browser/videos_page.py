@@ -48,7 +48,9 @@ class VideosPage:
         return self.page.get_by_role("region", name="Your videos").get_by_role("article")
 
     def job(self, prompt: str) -> Locator:
-        return self.page.get_by_role("article", name=prompt, exact=True)
+        # A long one names its job by its beginning.
+        name = prompt if len(prompt) <= 160 else prompt[:159].rstrip() + "…"
+        return self.page.get_by_role("article", name=name, exact=True)
 
     def button(self, prompt: str, name: str) -> Locator:
         return self.job(prompt).get_by_role("button", name=name, exact=True)
