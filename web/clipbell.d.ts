@@ -167,7 +167,7 @@ export interface Client extends EventTarget {
   /** Asks for a video. Tries again by itself, under one idempotency key, where that can help. */
   generate(request: GenerateRequest, options?: GenerateOptions): Promise<Job>;
   /**
-   * A job by its id: after a reload, say. The same id gives the same object.
+   * A job by its id: after a reload, say. The same id gives the same object, until it can't be followed any more.
    *
    * With a signal it gives an object of its own, whose watching ends when the signal is aborted: `done` rejects and
    * iterations throw with the signal's reason, and listeners hear no more.

@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Self
 
 import aiohttp
+import boto3
 from local.stack import Stack
 from multidict import CIMultiDictProxy
 from yarl import URL
@@ -367,3 +368,14 @@ class Job:
     async def completed(self, deadline: float = PATIENT) -> Message:
         """The same; it has to have ended well."""
         return await self.watcher.completed(self.id, deadline)
+
+
+def connection_manager(stack: Stack) -> Any:
+    """`@connections` of the WebSocket API, to close connections from the server's side."""
+    return boto3.client(
+        "apigatewaymanagementapi",
+        endpoint_url=f"{stack.aws.endpoint}/_aws/execute-api/{stack.outputs['WebSocketApiId']}/ws",
+        region_name=stack.aws.region,
+        aws_access_key_id=stack.aws.access_key,
+        aws_secret_access_key=stack.aws.secret_key,
+    )

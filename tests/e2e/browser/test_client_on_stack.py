@@ -5,11 +5,10 @@ import hashlib
 import re
 from collections.abc import AsyncIterator
 
-import boto3
 import pytest
 import pytest_asyncio
 from aiohttp import web
-from client import PATIENT, Api, Simulator, eventually, unique_prompt
+from client import PATIENT, Api, Simulator, connection_manager, eventually, unique_prompt
 from fake_api import WEB
 from local.stack import Stack
 from playwright.async_api import BrowserContext, Page
@@ -78,13 +77,7 @@ async def test_what_the_readme_says_gives_the_very_file(
 async def test_a_socket_that_is_cut_again_and_again_loses_nothing(page: Page, stack: Stack) -> None:
     await page.goto("/")
     job_id = await page.evaluate(FOLLOW, unique_prompt(faults="render=15"))
-    gateway = boto3.client(
-        "apigatewaymanagementapi",
-        endpoint_url=f"{stack.aws.endpoint}/_aws/execute-api/{stack.outputs['WebSocketApiId']}/ws",
-        region_name=stack.aws.region,
-        aws_access_key_id=stack.aws.access_key,
-        aws_secret_access_key=stack.aws.secret_key,
-    )
+    gateway = connection_manager(stack)
     cut: set[str] = set()
     for _ in range(3):
         connection = await eventually("a new connection that watches", lambda: watching(stack, job_id, cut), PATIENT)

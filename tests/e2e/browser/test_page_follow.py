@@ -5,11 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import AsyncIterator
 
-import boto3
 import pytest
 import pytest_asyncio
 from botocore.exceptions import ClientError
-from client import PATIENT, Api, Simulator, eventually, unique_prompt
+from client import PATIENT, Api, Simulator, connection_manager, eventually, unique_prompt
 from local.stack import Stack
 from playwright.async_api import BrowserContext, Page, Route, WebSocketRoute, expect
 from videos_page import VideosPage, look_again, look_away, narration_of, sound
@@ -45,13 +44,7 @@ def cut_all(stack: Stack, job_id: str) -> int:
         ExpressionAttributeValues={":job": {"S": job_id}},
         ConsistentRead=True,
     )
-    manager = boto3.client(
-        "apigatewaymanagementapi",
-        endpoint_url=f"{stack.aws.endpoint}/_aws/execute-api/{stack.outputs['WebSocketApiId']}/ws",
-        region_name=stack.aws.region,
-        aws_access_key_id=stack.aws.access_key,
-        aws_secret_access_key=stack.aws.secret_key,
-    )
+    manager = connection_manager(stack)
     cut = 0
     for item in tables["Items"]:
         try:
@@ -212,13 +205,36 @@ async def test_a_refusal_on_the_way_stops_no_job(page: Page, complaints) -> None
 
     await page.route("**/api/status?*", refused_once)
     await videos.ask(prompt)
-    await eventually("a refusal", lambda: has(refusals))
+    await expect(videos.job(prompt)).to_have_attribute("data-status", re.compile("queued|in_progress"))
+
+    async def was_refused() -> bool:
+        return refusals > 0
+
+    await eventually("a refusal", was_refused)
     await page.evaluate("window.dispatchEvent(new Event('pageshow'))")
     await videos.reaches(prompt, "completed")
 
 
-async def has(count: int) -> bool:
-    return count > 0
+async def test_an_order_that_could_not_be_sent_is_sent_when_the_page_is_looked_at_again(
+    page: Page, simulator: Simulator
+) -> None:
+    videos, prompt = await VideosPage.open(page), unique_prompt()
+    # As another tab leaves it that has given up.
+    await page.evaluate(
+        """(prompt) => {
+          const key = "clipbell.job.unsent";
+          localStorage.setItem(key, JSON.stringify({
+            idempotencyKey: "unsent", prompt, seconds: "4", size: "1280x720", createdAt: Date.now(), hasNarration: false,
+            problem: { code: "network", message: "The API could not be reached.", retryable: true },
+          }));
+          window.dispatchEvent(new StorageEvent("storage", { key, storageArea: localStorage }));
+        }""",
+        prompt,
+    )
+    await videos.reaches(prompt, "unsent")
+    await page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
+    await videos.reaches(prompt, "completed")
+    assert len(await simulator.creates(prompt)) == 1
 
 
 async def test_a_failure_says_why_and_trying_again_makes_a_new_job(

@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used)]
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 use clipbell_fault_tests::{Fate, Fault, Plan, Played, Point, Story, Webhooks};
 
@@ -102,6 +102,15 @@ fn a_job_that_is_canceled_survives_any_fault() {
 #[test]
 fn a_job_that_is_canceled_survives_whatever_aws_answers() {
     survives(CANCELED, &Fault::OF_AWS, &["cancel-job", "advance"]);
+}
+
+/// A function that is new has to be meant by a story.
+#[test]
+fn every_function_has_points() {
+    let calls = [Story::PLAIN, MESSAGES_LOST, CANCELED].iter().flat_map(|story| play(story, None).calls);
+    let flows: BTreeSet<_> = calls.map(|call| call.flow).collect();
+    let meant = FLOWS_OF_PLAIN.into_iter().chain(["cancel-job", "reconcile"]);
+    assert_eq!(flows, meant.collect());
 }
 
 /// Plays the story once unharmed, and then once for each fault at each call of these functions, or of these names.
